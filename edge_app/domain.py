@@ -1,0 +1,170 @@
+"""The kiosk's vocabulary: small frozen values that every other module speaks in.
+
+Nothing here imports the rest of the project. Times are seconds on whatever clock the
+source uses (a monotonic clock for cameras, the media time for files); boxes are pixels
+of the frame they were found in.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+"""RGB picture, shape (height, width, 3), dtype uint8."""
+
+
+class MaskState(enum.StrEnum):
+    """How a face wears its mask. The values are the label names used everywhere."""
+
+    WITH_MASK = "with_mask"
+    WITHOUT_MASK = "without_mask"
+    INCORRECT_MASK = "incorrect_mask"
+
+
+class Signal(enum.StrEnum):
+    """What the light shows."""
+
+    FAULT = "FAULT"
+    NO_MASK = "NO_MASK"
+    INCORRECT = "INCORRECT"
+    COMPLIANT = "COMPLIANT"
+    IDLE = "IDLE"
+
+    @property
+    def priority(self) -> int:
+        """0 is the most urgent: of two signals the one with the lower priority wins."""
+        return _PRIORITY[self]
+
+
+_PRIORITY = {signal: rank for rank, signal in enumerate(Signal)}
+
+SIGNAL_OF_STATE: Mapping[MaskState, Signal] = {
+    MaskState.WITHOUT_MASK: Signal.NO_MASK,
+    MaskState.INCORRECT_MASK: Signal.INCORRECT,
+    MaskState.WITH_MASK: Signal.COMPLIANT,
+}
+"""The signal that one confirmed person in a given state asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Axis-aligned rectangle in pixels: left, top, right, bottom; right and bottom exclusive."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    @property
+    def width(self) -> float:
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> float:
+        return self.y1 - self.y0
+
+    @property
+    def area(self) -> float:
+        return max(0.0, self.width) * max(0.0, self.height)
+
+    @property
+    def short_side(self) -> float:
+        return min(self.width, self.height)
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
+
+    def as_tuple(self) -> tuple[float, float, float, float]:
+        return self.x0, self.y0, self.x1, self.y1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture from a source.
+
+    Attributes:
+        image: RGB uint8, H x W x 3.
+        time: Seconds on the source's clock at which the picture was taken.
+        index: 0 for the first frame of the source, then counting up.
+        name: File name for a folder of images, else None.
+    """
+
+    image: Image
+    time: float
+    index: int
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the classifier says of one face.
+
+    ``state`` is None when the best probability is below the confidence floor: an
+    *uncertain* verdict, which neither raises an alarm nor turns the light green.
+    """
+
+    probabilities: Mapping[MaskState, float]
+    state: MaskState | None
+
+    @property
+    def confidence(self) -> float:
+        return max(self.probabilities.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A detected face; ``verdict`` is None when the budget left no time to classify it."""
+
+    box: Box
+    score: float
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One person followed over frames.
+
+    Attributes:
+        id: Unique within a run, counting up from 1.
+        box: Where the face was last seen.
+        state: The smoothed state, or None while it is not yet certain.
+        age: Seconds since the track began.
+        unseen: Seconds since the face was last detected.
+        verdicts: How many verdicts the track has had so far.
+    """
+
+    id: int
+    box: Box
+    state: MaskState | None
+    age: float
+    unseen: float
+    verdicts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Everything the pipeline says about one frame: the only thing sinks ever see.
+
+    ``timings`` maps a stage name (``detect``, ``classify``, ``track``, ``total``) to
+    milliseconds. ``reason`` is one line for people.
+    """
+
+    frame_index: int
+    time: float
+    signal: Signal
+    reason: str
+    faces: tuple[Face, ...] = ()
+    tracks: tuple[Track, ...] = ()
+    name: str | None = None
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def people(self) -> int:
+        """How many people are in view (tracks seen in this frame)."""
+        return sum(track.unseen == 0 for track in self.tracks)

@@ -1,0 +1,114 @@
+"""The one exception tree of the kiosk.
+
+Every error is a :class:`KioskError` *and* the builtin that a caller would expect
+(``ValueError``, ``FileNotFoundError``, ...), so ``except OSError`` works as usual.
+Two mix-ins say what to do: :class:`Temporary` faults are retried with a back-off,
+:class:`Permanent` ones stop the kiosk. ``exit_code`` is what the command line returns:
+2 for bad usage or input, 1 for everything else.
+
+A message is one line: what is wrong, where, and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class KioskError(Exception):
+    """Base of all errors raised on purpose by this project."""
+
+    exit_code = 1
+
+
+class Temporary(KioskError):  # noqa: N818 - a mix-in, read as "except Temporary"
+    """May go away by itself: back off and try again."""
+
+
+class Permanent(KioskError):  # noqa: N818 - a mix-in, read as "except Permanent"
+    """Stays until somebody acts: stop and say what to do."""
+
+
+class UsageError(Permanent, ValueError):
+    """The command line asks for something that cannot be done."""
+
+    exit_code = 2
+
+
+class SettingsError(Permanent, ValueError):
+    """A settings file is missing, malformed, or holds a value that is not allowed."""
+
+    exit_code = 2
+
+
+class SourceNotFoundError(Permanent, FileNotFoundError):
+    """The named video, folder or device does not exist."""
+
+    exit_code = 2
+
+
+class SourceUnreadableError(Permanent, ValueError):
+    """The source exists but is empty, truncated or not in a format that can be read."""
+
+    exit_code = 2
+
+
+class SourceMissingDriverError(Permanent, ImportError):
+    """The source needs a library that is not installed (picamera2, say)."""
+
+    exit_code = 2
+
+
+class CameraLostError(Temporary, ConnectionError):
+    """A live camera could not be opened or went away."""
+
+
+class CameraStalledError(Temporary, TimeoutError):
+    """A live camera is open but delivers no frames."""
+
+
+class BundleNotFoundError(Permanent, FileNotFoundError):
+    """A model bundle (``name.tflite`` + ``name.json``) is missing."""
+
+    exit_code = 2
+
+
+class BundleError(Permanent, ValueError):
+    """A model bundle is damaged, or its model disagrees with its card."""
+
+    exit_code = 2
+
+
+class InterpreterMissingError(Permanent, ImportError):
+    """Neither ai-edge-litert nor tflite-runtime can be imported."""
+
+    exit_code = 2
+
+
+class PinError(Permanent, ValueError):
+    """A GPIO pin cannot be used: it does not exist, is used twice, or is forbidden."""
+
+    exit_code = 2
+
+
+class PinBusyError(Temporary, OSError):
+    """A GPIO pin is held by another process."""
+
+
+class OutputError(Permanent, OSError):
+    """A result file cannot be written."""
+
+    exit_code = 2
+
+
+class DatasetError(Permanent, ValueError):
+    """A data set is missing, empty, or holds something that cannot be used."""
+
+    exit_code = 2
+
+
+class RecipeError(Permanent, ValueError):
+    """A training recipe is missing, malformed, or holds a value that is not allowed."""
+
+    exit_code = 2
+
+
+class ExportError(Permanent, RuntimeError):
+    """A trained model cannot be turned into a bundle that the device accepts."""

@@ -1,0 +1,216 @@
+"""A model bundle: ``name.tflite`` beside ``name.json``, the card that describes it.
+
+The card is what travels with a model: labels in order, input size, crop margin,
+thresholds, temperature, where it came from and what it scored. A bundle is refused when
+the file's hash or its tensors disagree with the card, so a half-copied or swapped model
+never judges anybody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_app.domain import MaskState
+from edge_app.errors import BundleError, BundleNotFoundError
+from edge_app.vision.interpreter import Interpreter, load_interpreter
+
+CARD_SCHEMA = 1
+"""Version of the card's layout; a card with another version is refused."""
+
+MODELS_DIR = Path(__file__).resolve().parent.parent / "models"
+"""Where the bundles that ship with the application lie."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The part of a card that the device acts on; ``raw`` holds all of it.
+
+    Attributes:
+        name: The bundle's name, the stem of both files.
+        task: ``detect`` or ``classify``.
+        input_width: Model input width in pixels.
+        input_height: Model input height in pixels.
+        labels: Classifier labels in output order; empty for a detector.
+        crop_margin: Classifier crop margin (see :func:`geometry.square_crop`).
+        temperature: The classifier's logits are divided by this before the softmax.
+        confidence_floor: Verdicts below this probability are uncertain.
+        score_threshold: Detections below this score are dropped.
+        nms_iou: Detections that overlap more than this are one face.
+        strides: Detector strides in pixels, in output order.
+    """
+
+    name: str
+    task: str
+    input_width: int
+    input_height: int
+    sha256: str
+    labels: tuple[MaskState, ...] = ()
+    crop_margin: float = 0.0
+    temperature: float = 1.0
+    confidence_floor: float = 0.0
+    score_threshold: float = 0.5
+    nms_iou: float = 0.4
+    strides: tuple[int, ...] = ()
+    raw: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified model, ready to run."""
+
+    card: Card
+    path: Path
+    interpreter: Interpreter
+
+
+def card_path(model: Path) -> Path:
+    """The card that belongs to a ``.tflite`` file."""
+    return model.with_suffix(".json")
+
+
+def find_bundle(name_or_path: str | Path) -> Path:
+    """The ``.tflite`` of a bundle given by path, or by the name of a shipped one.
+
+    Raises:
+        BundleNotFoundError: No such file and no shipped bundle of that name.
+    """
+    given = Path(name_or_path)
+    candidates = [given.with_suffix(".tflite")]
+    if len(given.parts) == 1 and given.suffix == "":
+        candidates.append(MODELS_DIR / f"{given}.tflite")
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    shipped = ", ".join(sorted(p.stem for p in MODELS_DIR.glob("*.tflite"))) or "none"
+    raise BundleNotFoundError(
+        f"no model bundle at {candidates[0]}: give a .tflite path or one of: {shipped}"
+    )
+
+
+def read_card(model: Path) -> Card:
+    """Read and check the card beside a ``.tflite`` file.
+
+    Raises:
+        BundleNotFoundError: The card is missing.
+        BundleError: The card is not JSON, lacks a key or holds a value out of range.
+    """
+    path = card_path(model)
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleNotFoundError(f"{path}: the card of {model.name} is missing") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BundleError(f"{path}: not valid JSON ({error}); install the bundle again") from None
+    return _parse_card(raw, path)
+
+
+def load_bundle(name_or_path: str | Path, task: str, threads: int = 1) -> Bundle:
+    """Find, verify and open a bundle.
+
+    Args:
+        name_or_path: A ``.tflite`` path or the name of a shipped bundle.
+        task: The task it must be for, ``detect`` or ``classify``.
+        threads: Interpreter threads.
+
+    Raises:
+        BundleNotFoundError: A file is missing.
+        BundleError: The hash, task or tensor shapes disagree with the card, or the
+            runtime cannot read the file.
+    """
+    model = find_bundle(name_or_path)
+    card = read_card(model)
+    if card.task != task:
+        raise BundleError(f"{model}: is a {card.task!r} bundle, but a {task!r} one is needed")
+    content = model.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != card.sha256:
+        raise BundleError(
+            f"{model}: sha256 is {digest[:12]}..., its card says {card.sha256[:12]}...; "
+            "the file is damaged or not the one described: install the bundle again"
+        )
+    try:
+        interpreter = load_interpreter(content, threads)
+    except (ValueError, RuntimeError) as error:
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BundleError(f"{model}: the runtime cannot open it: {line}") from None
+    _check_tensors(interpreter, card, model)
+    return Bundle(card, model, interpreter)
+
+
+def _check_tensors(interpreter: Interpreter, card: Card, model: Path) -> None:
+    wanted = (1, card.input_height, card.input_width, 3)
+    if interpreter.input.shape != wanted or interpreter.input.dtype != "uint8":
+        raise BundleError(
+            f"{model}: input is {interpreter.input.dtype} {interpreter.input.shape}, "
+            f"its card says uint8 {wanted}"
+        )
+    found = sorted(output.shape for output in interpreter.outputs)
+    if card.task == "classify":
+        expected = [(1, len(card.labels))]
+    else:
+        cells = sum((card.input_height // s) * (card.input_width // s) for s in card.strides)
+        expected = sorted([(1, cells, 1), (1, cells, 4)])
+    if found != expected:
+        raise BundleError(f"{model}: outputs are {found}, its card says {expected}")
+
+
+def _parse_card(raw: object, path: Path) -> Card:
+    def get(key: str, kind: type | tuple[type, ...], low: float, high: float) -> Any:
+        value: Any = raw
+        for part in key.split("."):
+            if not isinstance(value, dict) or part not in value:
+                raise BundleError(f"{path}: key {key!r} is missing")
+            value = value[part]
+        if isinstance(value, bool) or not isinstance(value, kind):
+            raise BundleError(f"{path}: {key} = {value!r} has the wrong type")
+        size = len(value) if isinstance(value, str | list) else value
+        if not low <= size <= high:
+            raise BundleError(f"{path}: {key} = {value!r} is not within {low}..{high}")
+        return value
+
+    number = (int, float)
+    if (schema := get("schema", int, 0, 1 << 30)) != CARD_SCHEMA:
+        raise BundleError(f"{path}: schema {schema} is not {CARD_SCHEMA}; update the application")
+    task = get("task", str, 1, 20)
+    common: dict[str, Any] = {
+        "name": get("name", str, 1, 100),
+        "task": task,
+        "sha256": get("sha256", str, 64, 64),
+        "input_width": get("input.width", int, 16, 1024),
+        "input_height": get("input.height", int, 16, 1024),
+        "raw": raw,
+    }
+    if common["name"] != path.stem:
+        raise BundleError(f"{path}: is the card of {common['name']!r}, not of {path.stem!r}")
+    if task == "detect":
+        strides = get("strides", list, 1, 8)
+        if not all(type(s) is int and 1 <= s <= 128 for s in strides):
+            raise BundleError(f"{path}: strides = {strides!r} must be whole numbers in 1..128")
+        return Card(
+            **common,
+            strides=tuple(strides),
+            score_threshold=get("thresholds.score", number, 0, 1),
+            nms_iou=get("thresholds.nms_iou", number, 0, 1),
+        )
+    if task == "classify":
+        labels = get("labels", list, 2, 10)
+        try:
+            states = tuple(MaskState(label) for label in labels)
+        except ValueError as error:
+            allowed = ", ".join(MaskState)
+            raise BundleError(f"{path}: labels: {error}; allowed: {allowed}") from None
+        if len(set(states)) != len(states):
+            raise BundleError(f"{path}: labels = {labels!r} names one twice")
+        return Card(
+            **common,
+            labels=states,
+            crop_margin=get("crop_margin", number, 0, 3),
+            temperature=get("temperature", number, 0.01, 100),
+            confidence_floor=get("thresholds.confidence_floor", number, 0, 1),
+        )
+    raise BundleError(f"{path}: task = {task!r} must be 'detect' or 'classify'")

@@ -1,0 +1,49 @@
+"""The mask classifier: square crop, INT8 model, calibrated softmax, confidence floor."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.domain import Box, Image, Verdict
+from edge_app.vision.bundle import Bundle
+from edge_app.vision.geometry import square_crop
+
+
+class Classifier:
+    """Runs a ``classify`` bundle on one face at a time.
+
+    The model gives logits (1, labels); the card's temperature turns them into calibrated
+    probabilities (Guo et al. 2017, "On Calibration of Modern Neural Networks").
+    """
+
+    def __init__(self, bundle: Bundle, confidence_floor: float | None = None) -> None:
+        self.bundle = bundle
+        card = bundle.card
+        self.confidence_floor = (
+            card.confidence_floor if confidence_floor is None else confidence_floor
+        )
+
+    def classify(self, image: Image, box: Box) -> Verdict:
+        """Judge the face at ``box`` (pixels of ``image``)."""
+        card = self.bundle.card
+        return self.judge(square_crop(image, box, card.crop_margin, card.input_width))
+
+    def judge(self, crop: Image) -> Verdict:
+        """Judge a crop that already has the model's input size."""
+        card = self.bundle.card
+        logits = self.bundle.interpreter.run_real(crop[None])[0][0]
+        probabilities = softmax(logits, card.temperature)
+        best = int(np.argmax(probabilities))
+        certain = probabilities[best] >= self.confidence_floor
+        return Verdict(
+            {label: float(p) for label, p in zip(card.labels, probabilities, strict=True)},
+            card.labels[best] if certain else None,
+        )
+
+
+def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float64]:
+    """Probabilities along the last axis of logits divided by the temperature."""
+    scaled = logits.astype(np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))

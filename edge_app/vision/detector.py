@@ -1,0 +1,99 @@
+"""The face detector: letterbox, INT8 model, decode, non-maximum suppression."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.domain import Box, Face, Image
+from edge_app.vision.bundle import Bundle
+from edge_app.vision.geometry import Boxes, clip, letterbox, nms
+
+BASE_SIZE = 4.0
+"""Box size, in strides, that a size code of 0 stands for."""
+
+CODE_GAIN = 0.5
+"""One unit of a box code moves the centre by this many strides, and scales the size by
+exp of it; the codes lie in -3..3, so a centre can lie 1.5 strides off its cell."""
+
+MAX_CANDIDATES = 300
+"""Boxes that enter non-maximum suppression at most (the best ones), which bounds its time."""
+
+
+class Detector(Protocol):
+    """Anything that finds faces in a picture."""
+
+    def detect(self, image: Image) -> list[Face]:
+        """Faces in pixels of ``image``, best score first."""
+
+
+class BundleDetector:
+    """Runs a ``detect`` bundle.
+
+    The model is anchor-free (FCOS, Tian et al. 2019): every cell of every level gives a
+    score and a box. Outputs: scores (1, N, 1) in 0..1, box codes (1, N, 4) in -3..3.
+    """
+
+    def __init__(self, bundle: Bundle, score_threshold: float | None = None) -> None:
+        self.bundle = bundle
+        card = bundle.card
+        self.score_threshold = card.score_threshold if score_threshold is None else score_threshold
+        self._cells = cell_grid(card.input_width, card.input_height, card.strides)
+        outputs = bundle.interpreter.outputs
+        self._scores_at = next(i for i, output in enumerate(outputs) if output.shape[-1] == 1)
+
+    def detect(self, image: Image) -> list[Face]:
+        card = self.bundle.card
+        canvas, mapping = letterbox(image, card.input_width, card.input_height)
+        outputs = self.bundle.interpreter.run_real(canvas[None])
+        scores = outputs[self._scores_at][0, :, 0]
+        codes = outputs[1 - self._scores_at][0]
+        boxes, kept = select(codes, scores, self._cells, self.score_threshold, card.nms_iou)
+        height, width = image.shape[:2]
+        found = clip(mapping.to_source(boxes), width, height)
+        return [
+            Face(Box(*(float(v) for v in box)), float(score))
+            for box, score in zip(found, kept, strict=True)
+            if box[2] - box[0] >= 1 and box[3] - box[1] >= 1
+        ]
+
+
+def cell_grid(width: int, height: int, strides: tuple[int, ...]) -> NDArray[np.float32]:
+    """Centre x, centre y and stride of every cell, level by level, row by row: (N, 3)."""
+    levels = []
+    for stride in strides:
+        ys, xs = np.mgrid[0 : height // stride, 0 : width // stride]
+        centres = (np.stack([xs, ys], axis=-1).reshape(-1, 2) + 0.5) * stride
+        levels.append(np.column_stack([centres, np.full(len(centres), stride)]))
+    return np.concatenate(levels).astype(np.float32)
+
+
+def decode(codes: NDArray[np.float32], cells: NDArray[np.float32]) -> Boxes:
+    """Box codes (N, 4: dx, dy, log width, log height) of cells (N, 3) -> canvas boxes (N, 4)."""
+    strides = cells[:, 2:3]
+    centres = cells[:, :2] + codes[:, :2] * CODE_GAIN * strides
+    half = BASE_SIZE / 2 * strides * np.exp(codes[:, 2:] * CODE_GAIN)
+    return np.concatenate([centres - half, centres + half], axis=1).astype(np.float32)
+
+
+def select(
+    codes: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    cells: NDArray[np.float32],
+    score_threshold: float,
+    nms_iou: float,
+) -> tuple[Boxes, NDArray[np.float32]]:
+    """Decode the cells at or above the threshold and suppress the doubles.
+
+    Returns:
+        Canvas boxes (M, 4) and their scores (M,), best first.
+    """
+    chosen = np.flatnonzero(scores >= score_threshold)
+    if len(chosen) > MAX_CANDIDATES:
+        best = np.argpartition(-scores[chosen], MAX_CANDIDATES)[:MAX_CANDIDATES]
+        chosen = np.sort(chosen[best])
+    boxes = decode(codes[chosen], cells[chosen])
+    keep = nms(boxes, scores[chosen], nms_iou)
+    return boxes[keep], scores[chosen][keep]
