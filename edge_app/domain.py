@@ -93,12 +93,15 @@ class Frame:
         time: Seconds on the source's clock at which the picture was taken.
         index: 0 for the first frame of the source, then counting up.
         name: File name for a folder of images, else None.
+        small: The same picture in fewer pixels, RGB uint8, where the camera's hardware
+            scales it for nothing; good enough to find faces in. Else None.
     """
 
     image: Image
     time: float
     index: int
     name: str | None = None
+    small: Image | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,5 +169,5 @@ class Observation:
 
     @property
     def people(self) -> int:
-        """How many people are in view (tracks seen in this frame)."""
-        return sum(track.unseen == 0 for track in self.tracks)
+        """How many people are in view: the faces found in this frame."""
+        return len(self.faces)

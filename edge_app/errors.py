@@ -92,6 +92,12 @@ class PinBusyError(Temporary, OSError):
     """A GPIO pin is held by another process."""
 
 
+class ExpectationsError(Permanent, ValueError):
+    """An ``expected.json`` is missing, malformed, or cannot apply to its clip."""
+
+    exit_code = 2
+
+
 class OutputError(Permanent, OSError):
     """A result file cannot be written."""
 

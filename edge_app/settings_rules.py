@@ -1,0 +1,142 @@
+"""What a setting may be: its rule, the check of a value, and the words for both."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import re
+import reprlib
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from edge_app.errors import SettingsError
+
+_LIMITED = reprlib.Repr()
+_LIMITED.maxstring = _LIMITED.maxother = _LIMITED.maxlong = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one setting means and may be.
+
+    Attributes:
+        doc: One line for people.
+        low: Smallest number, or shortest string, that is allowed.
+        high: Largest number, or longest string, that is allowed.
+        choices: The only strings that are allowed, if there are any.
+        pattern: What a string that is not empty must look like, and an example of it.
+    """
+
+    doc: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    pattern: tuple[re.Pattern[str], str] | None = None
+
+
+def setting(
+    default: Any,
+    doc: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    pattern: tuple[re.Pattern[str], str] | None = None,
+) -> Any:
+    """A dataclass field that carries its own documentation and range, see :class:`Rule`."""
+    rule = Rule(doc, low, high, choices, pattern)
+    return dataclasses.field(default=default, metadata={"rule": rule})
+
+
+def rules(section: type) -> dict[str, tuple[type, Rule]]:
+    """Type and rule of every setting of a section; an optional float counts as a float."""
+    hints = typing.get_type_hints(section)
+    found: dict[str, tuple[type, Rule]] = {}
+    for field in dataclasses.fields(section):
+        kind = hints[field.name]
+        if isinstance(kind, types.UnionType):
+            kind = next(arg for arg in typing.get_args(kind) if arg is not types.NoneType)
+        found[field.name] = (kind, field.metadata["rule"])
+    return found
+
+
+def allowed(kind: type, rule: Rule) -> str:
+    """What a setting may be, in words: ``a whole number, 1..8``."""
+    if kind is bool:
+        return "true or false"
+    if rule.choices:
+        return "one of: " + ", ".join(f'"{choice}"' for choice in rule.choices)
+    if rule.pattern:
+        return f'empty, or text like "{rule.pattern[1]}"'
+    if kind is str:
+        return f"text of {rule.low:g}..{rule.high:g} characters"
+    noun = "a whole number" if kind is int else "a number"
+    return f"{noun}, {rule.low:g}..{rule.high:g}"
+
+
+def show(value: object) -> str:
+    """A value as it may stand in a one-line message: short, and as TOML would write it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    try:
+        return one_line(_LIMITED.repr(value))
+    except ValueError:  # Python refuses to print whole numbers of more than 4300 digits
+        return "a very large number"
+
+
+def toml_value(value: str | float | bool) -> str:
+    """A setting's value in TOML: JSON writes these kinds the same way."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def check_value(value: Any, kind: type, rule: Rule, where: str, dotted: str) -> Any:
+    """The value in its setting's type, or a SettingsError that names it and what is allowed."""
+    fits: Callable[[Any], bool]
+    if kind is str:
+        fits = _text_fits(rule)
+    elif kind is bool:
+        fits = _is_bool
+    else:
+        fits = _number_fits(kind, rule)
+    if not fits(value):
+        raise SettingsError(f"{where}: {dotted} = {show(value)} must be {allowed(kind, rule)}")
+    return kind(value)
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _number_fits(kind: type, rule: Rule) -> Callable[[Any], bool]:
+    kinds = (int,) if kind is int else (int, float)
+    low = -math.inf if rule.low is None else rule.low
+    high = math.inf if rule.high is None else rule.high
+    return lambda v: isinstance(v, kinds) and not isinstance(v, bool) and low <= v <= high
+
+
+def _text_fits(rule: Rule) -> Callable[[Any], bool]:
+    def fits(value: Any) -> bool:
+        if not isinstance(value, str) or not value.isprintable():
+            return False
+        if rule.choices:
+            return value in rule.choices
+        if rule.pattern:
+            return value == "" or rule.pattern[0].fullmatch(value) is not None
+        return (rule.low or 0) <= len(value) <= (rule.high or 0)
+
+    return fits
+
+
+def unknown(what: str, name: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(name[:100], known, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(known)}"
+    return f"there is no {what} {show(name)}; {hint}"
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
