@@ -76,19 +76,23 @@ def card_path(model: Path) -> Path:
 def find_bundle(name_or_path: str | Path) -> Path:
     """The ``.tflite`` of a bundle given by path, or by the name of a shipped one.
 
+    A bare name without ``.tflite`` means the shipped bundle when there is one, whatever
+    lies in the working directory.
+
     Raises:
         BundleNotFoundError: No such file and no shipped bundle of that name.
     """
     given = Path(name_or_path)
-    candidates = [given.with_suffix(".tflite")]
-    if len(given.parts) == 1 and given.suffix == "":
-        candidates.append(MODELS_DIR / f"{given}.tflite")
+    path = given if given.suffix == ".tflite" else Path(f"{given}.tflite")
+    candidates = [path]
+    if len(given.parts) == 1 and path is not given:
+        candidates.insert(0, MODELS_DIR / path)
     for candidate in candidates:
         if candidate.is_file():
             return candidate
     shipped = ", ".join(sorted(p.stem for p in MODELS_DIR.glob("*.tflite"))) or "none"
     raise BundleNotFoundError(
-        f"no model bundle at {candidates[0]}: give a .tflite path or one of: {shipped}"
+        f"no model bundle at {path}: give a .tflite path or one of: {shipped}"
     )
 
 
@@ -97,14 +101,17 @@ def read_card(model: Path) -> Card:
 
     Raises:
         BundleNotFoundError: The card is missing.
-        BundleError: The card is not JSON, lacks a key or holds a value out of range.
+        BundleError: The card cannot be read, is not JSON, lacks a key or holds a value out
+            of range.
     """
     path = card_path(model)
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BundleNotFoundError(f"{path}: the card of {model.name} is missing") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except OSError as error:
+        raise BundleError(f"{path}: cannot read the card: {error.strerror}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise BundleError(f"{path}: not valid JSON ({error}); install the bundle again") from None
     return _parse_card(raw, path)
 
@@ -126,7 +133,10 @@ def load_bundle(name_or_path: str | Path, task: str, threads: int = 1) -> Bundle
     card = read_card(model)
     if card.task != task:
         raise BundleError(f"{model}: is a {card.task!r} bundle, but a {task!r} one is needed")
-    content = model.read_bytes()
+    try:
+        content = model.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{model}: cannot read the model: {error.strerror}") from None
     digest = hashlib.sha256(content).hexdigest()
     if digest != card.sha256:
         raise BundleError(
@@ -149,7 +159,10 @@ def _check_tensors(interpreter: Interpreter, card: Card, model: Path) -> None:
             f"{model}: input is {interpreter.input.dtype} {interpreter.input.shape}, "
             f"its card says uint8 {wanted}"
         )
+    if len(interpreter.inputs) != 1:
+        raise BundleError(f"{model}: has {len(interpreter.inputs)} inputs instead of one")
     found = sorted(output.shape for output in interpreter.outputs)
+    expected: list[tuple[int, ...]]
     if card.task == "classify":
         expected = [(1, len(card.labels))]
     else:
@@ -168,7 +181,7 @@ def _parse_card(raw: object, path: Path) -> Card:
             value = value[part]
         if isinstance(value, bool) or not isinstance(value, kind):
             raise BundleError(f"{path}: {key} = {value!r} has the wrong type")
-        size = len(value) if isinstance(value, str | list) else value
+        size: Any = len(value) if isinstance(value, str | list) else value
         if not low <= size <= high:
             raise BundleError(f"{path}: {key} = {value!r} is not within {low}..{high}")
         return value
@@ -206,6 +219,9 @@ def _parse_card(raw: object, path: Path) -> Card:
             raise BundleError(f"{path}: labels: {error}; allowed: {allowed}") from None
         if len(set(states)) != len(states):
             raise BundleError(f"{path}: labels = {labels!r} names one twice")
+        width, height = common["input_width"], common["input_height"]
+        if width != height:
+            raise BundleError(f"{path}: input is {width}x{height}, a classifier's must be square")
         return Card(
             **common,
             labels=states,

@@ -7,6 +7,7 @@ of shape (N, 4): x0, y0, x1, y1 in pixels, right and bottom exclusive.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -85,17 +86,20 @@ def square_crop(image: Image, box: Box, margin: float, size: int) -> Image:
         RGB uint8, size x size x 3.
 
     Raises:
-        ValueError: The picture is not RGB uint8, or the box is empty or wholly outside it.
+        ValueError: The picture is not RGB uint8, or the box is empty, not finite or wholly
+            outside the picture.
     """
     _require_rgb(image)
     height, width = image.shape[:2]
-    if box.area <= 0:
-        raise ValueError(f"box {box} is empty")
+    if not all(math.isfinite(value) for value in box.as_tuple()) or box.area <= 0:
+        raise ValueError(f"box {box} is empty or not finite")
     if box.x1 <= 0 or box.y1 <= 0 or box.x0 >= width or box.y0 >= height:
         raise ValueError(f"box {box} lies outside the {width}x{height} picture")
     side = max(1, round((1 + margin) * max(box.width, box.height)))
     cx, cy = box.centre
-    x0, y0 = round(cx - side / 2), round(cy - side / 2)
+    # A box that only grazes the picture may be rounded off it: keep one pixel inside.
+    x0 = min(max(round(cx - side / 2), 1 - side), width - 1)
+    y0 = min(max(round(cy - side / 2), 1 - side), height - 1)
     x1, y1 = x0 + side, y0 + side
     inside = image[max(0, y0) : min(height, y1), max(0, x0) : min(width, x1)]
     if inside.shape[:2] != (side, side):
@@ -111,7 +115,10 @@ def square_crop(image: Image, box: Box, margin: float, size: int) -> Image:
 
 
 def resize(image: Image, width: int, height: int) -> Image:
-    """Scale a picture: area averaging when it shrinks, bilinear when it grows."""
+    """Scale a picture: area averaging when it shrinks, bilinear when it grows.
+
+    A picture that has the size already is not copied.
+    """
     if image.shape[:2] == (height, width):
         return np.ascontiguousarray(image)
     shrinks = width * height < image.shape[0] * image.shape[1]
@@ -159,7 +166,8 @@ def clip(boxes: Boxes, width: int, height: int) -> Boxes:
 
 
 def _areas(boxes: Boxes) -> NDArray[np.float32]:
-    return np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1).astype(np.float32)
+    sides = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)
+    return np.asarray(sides.prod(axis=1), np.float32)
 
 
 def _require_rgb(image: Image) -> None:

@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 
 from edge_app.errors import InterpreterMissingError
 
-RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
+RUNTIMES = {
+    "ai-edge-litert": "ai_edge_litert.interpreter",
+    "tflite-runtime": "tflite_runtime.interpreter",
+}
 """Package on PyPI -> module that holds ``Interpreter``, in order of preference."""
 
 RUNTIME_VARIABLE = "MASK_KIOSK_RUNTIME"
@@ -51,6 +54,14 @@ class Interpreter:
         """The first input."""
         return self.inputs[0]
 
+    def operators(self) -> list[dict[str, Any]]:
+        """The runtime's own list of operators: ``op_name``, tensor indices ``inputs``, ``outputs``.
+
+        Operators that a delegate took over stay listed; one ``DELEGATE`` operator per group
+        that it took stands at the end.
+        """
+        return list(self._engine._get_ops_details())
+
     def run(self, batch: NDArray[Any]) -> list[NDArray[Any]]:
         """Run the model once on its first input; outputs as stored, in :attr:`outputs` order."""
         self._engine.set_tensor(self.input.index, batch)
@@ -80,7 +91,7 @@ def load_interpreter(model: bytes, threads: int = 1) -> Interpreter:
         threads: Worker threads for the kernels.
 
     Raises:
-        InterpreterMissingError: No runtime is installed.
+        InterpreterMissingError: No runtime is installed, or it cannot be imported.
         ValueError, RuntimeError: From the runtime, when it cannot read the model.
     """
     runtime, module = _runtime_module()
@@ -102,8 +113,15 @@ def _runtime_module() -> tuple[str, Any]:
     for package in [forced] if forced else RUNTIMES:
         try:
             return package, importlib.import_module(RUNTIMES[package])
-        except ModuleNotFoundError:
-            continue
+        except ModuleNotFoundError as error:
+            if error.name != RUNTIMES[package].partition(".")[0]:
+                raise InterpreterMissingError(
+                    f"{package} is installed but lacks the module {error.name}: install that"
+                ) from None
+        except ImportError as error:
+            raise InterpreterMissingError(
+                f"{package} is installed but cannot be imported: {error}"
+            ) from None
     wanted = forced or " or ".join(RUNTIMES)
     raise InterpreterMissingError(f"no TFLite runtime: pip install {wanted}")
 
