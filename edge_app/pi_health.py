@@ -1,0 +1,98 @@
+"""Temperature, throttling and supply voltage of a Raspberry Pi, read from the system."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+SYSTEM_ROOT = Path("/")
+
+MODEL_FILE = "proc/device-tree/model"
+TEMPERATURE_FILE = "sys/class/thermal/thermal_zone0/temp"
+
+THROTTLED_BITS = {
+    0: "under-voltage now",
+    1: "clock capped now",
+    2: "throttled now",
+    3: "soft temperature limit now",
+    16: "under-voltage since boot",
+    17: "clock capped since boot",
+    18: "throttled since boot",
+    19: "soft temperature limit since boot",
+}
+"""Bits of ``vcgencmd get_throttled``, from Raspberry Pi's documentation of vcgencmd."""
+
+VCGENCMD_TIMEOUT_S = 5.0
+"""The firmware answers within milliseconds; longer means that it is not going to."""
+
+Runner = Callable[[], str | None]
+
+
+def raspberry_pi_model(root: Path = SYSTEM_ROOT) -> str | None:
+    """The board's name, e.g. ``Raspberry Pi 5 Model B Rev 1.0``; None on any other machine."""
+    try:
+        model = (root / MODEL_FILE).read_bytes().decode("ascii", "replace").strip("\0\n ")
+    except OSError:
+        return None
+    return model if model.startswith("Raspberry Pi") else None
+
+
+def temperature(root: Path = SYSTEM_ROOT) -> float | None:
+    """Temperature of the processor in degrees Celsius; None where it cannot be read."""
+    try:
+        return int((root / TEMPERATURE_FILE).read_text()) / 1000
+    except (OSError, ValueError):
+        return None
+
+
+def ask_vcgencmd() -> str | None:
+    """What ``vcgencmd get_throttled`` prints; None without vcgencmd or an answer."""
+    program = shutil.which("vcgencmd")
+    if program is None:
+        return None
+    try:
+        done = subprocess.run(
+            [program, "get_throttled"],
+            capture_output=True,
+            text=True,
+            timeout=VCGENCMD_TIMEOUT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout
+
+
+def throttling(root: Path = SYSTEM_ROOT, ask: Runner = ask_vcgencmd) -> list[str] | None:
+    """Everything that slows the processor down, or has since boot, in words.
+
+    From ``vcgencmd``, else from the kernel's under-voltage alarm (``rpi_volt``).
+
+    Returns:
+        An empty list when all is well; None when neither source can be read.
+    """
+    answer = ask()
+    if answer is not None:
+        flags = parse_throttled(answer)
+        if flags is not None:
+            return flags
+    for name in sorted(root.glob("sys/class/hwmon/hwmon*/name")):
+        try:
+            if name.read_text().strip() == "rpi_volt":
+                alarm = int((name.parent / "in0_lcrit_alarm").read_text())
+                return [THROTTLED_BITS[0]] if alarm else []
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def parse_throttled(answer: str) -> list[str] | None:
+    """The set bits of ``throttled=0x50005`` in words; None if the answer has another form."""
+    _, _, digits = answer.strip().partition("throttled=")
+    try:
+        bits = int(digits, 16)
+    except ValueError:
+        return None
+    return [words for bit, words in THROTTLED_BITS.items() if bits >> bit & 1]
