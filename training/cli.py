@@ -1,0 +1,78 @@
+"""The workstation's command line: ``python -m training COMMAND``.
+
+A command is a module with ``add_parser(subparsers)``, which calls
+``set_defaults(run_command=function)``; the function takes the parsed arguments and returns the
+exit code. Only the module of the command that was asked for is imported, so ``--help``
+is quick and an installation without the training packages gets one clear line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+from edge_app.errors import KioskError, UsageError
+
+COMMANDS = {
+    "prepare": ("training.prepare", "read data sets, divide them, and store decoded pictures"),
+    "fit": ("training.fit", "train a model from a recipe"),
+    "evaluate": ("training.evaluate", "measure a model on a data set"),
+    "export": ("training.export", "turn a trained model into an INT8 bundle"),
+    "bench-models": ("training.bench_models", "compare the models with public ones"),
+}
+"""Command -> its module and one line of help."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 plus the signal's number, as shells have it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        The exit code: 0 ok, 1 a check failed, 2 bad usage or input, 130 interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
+    )
+    try:
+        args = _parser(arguments).parse_args(arguments)
+        return int(args.run_command(args))
+    except KioskError as error:
+        _complain(error)
+        return error.exit_code
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] in {"training", "edge_app"}:
+            raise
+        missing = UsageError(
+            f"the training half needs the package {error.name!r}: "
+            "pip install -r requirements-train.txt"
+        )
+        _complain(missing)
+        return missing.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("mask-kiosk: interrupted\n")
+        return INTERRUPTED
+
+
+def _complain(error: KioskError) -> None:
+    sys.stderr.write(f"mask-kiosk: error: {error}\n")
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser; only the wanted command gets its options, for the others' are not imported."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training", description="Train the kiosk's models on a workstation."
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    wanted = next((word for word in arguments if not word.startswith("-")), None)
+    for command, (module, help_line) in COMMANDS.items():
+        if command == wanted:
+            importlib.import_module(module).add_parser(subparsers)
+        else:
+            subparsers.add_parser(command, help=help_line)
+    return parser

@@ -1,0 +1,183 @@
+"""Face crops for the classifier: drawn, disturbed and batched."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.domain import Image, MaskState
+from edge_app.errors import DatasetError
+from edge_app.vision.geometry import square_crop
+from training.data.camera import degrade
+from training.data.occluders import render_occluder
+from training.data.overlay import STATE_OF_WEAR, Wear, cut_texture, render_mask
+from training.data.store import FaceRecord, Record, Store
+from training.recipe import Recipe, Sampling
+
+CONTEXT = 1.5
+"""A training crop is first cut this much larger, so that it can be turned and shifted."""
+
+PHOTO_CLOTH = 0.6
+"""Fraction of rendered masks whose cloth is cut from a photo of a real mask."""
+
+INCORRECT_WEARS = {
+    Wear.NOSE_OUT: 0.5,
+    Wear.CHIN: 0.3,
+    Wear.MOUTH_OUT: 0.15,
+    Wear.ONE_EAR: 0.05,
+}
+"""How often each wrong way of wearing is rendered: about as often as it is seen in photos."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One labelled face of the store."""
+
+    record: Record
+    face: FaceRecord
+    label: MaskState
+
+
+def labelled_faces(
+    store: Store, split: str, datasets: Sequence[str], labels: Sequence[MaskState], min_face: float
+) -> list[Sample]:
+    """The faces of a split that can be trained or scored on: labelled, sharp enough, certain.
+
+    Raises:
+        DatasetError: There are none.
+    """
+    samples = [
+        Sample(record, face, face.label)
+        for record in store.records
+        if record.split == split and record.dataset in datasets
+        for face in record.faces
+        if face.label in labels and not face.difficult and face.box.short_side >= min_face
+    ]
+    if not samples:
+        raise DatasetError(
+            f"no labelled faces of {', '.join(datasets)} in the {split} split of {store.path}; "
+            "prepare these data sets first"
+        )
+    return samples
+
+
+def draw_weights(samples: Sequence[Sample], sampling: Sampling) -> NDArray[np.float64]:
+    """Probability of drawing each sample: rare classes more often, data sets as weighted."""
+    counts = Counter(sample.label for sample in samples)
+    per_set = Counter(sample.record.dataset for sample in samples)
+    weights = np.array(
+        [
+            counts[s.label] ** -sampling.class_power
+            * sampling.dataset_weights[s.record.dataset]
+            / math.sqrt(per_set[s.record.dataset])
+            for s in samples
+        ]
+    )
+    return weights / weights.sum()
+
+
+def plain_crop(store: Store, sample: Sample, margin: float, size: int) -> Image:
+    """The crop that the device would make of this face."""
+    return square_crop(store.image(sample.record), sample.face.box, margin, size)
+
+
+class FaceSequence(keras.utils.PyDataset):
+    """Endless augmented batches; batch i of epoch e depends on the seed, e and i alone.
+
+    Yields:
+        Pictures float32 (batch, size, size, 3) in -1..1 and one-hot labels (batch, labels).
+    """
+
+    def __init__(self, store: Store, samples: Sequence[Sample], recipe: Recipe) -> None:
+        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=12)
+        assert recipe.sampling is not None
+        self._store, self._samples, self._recipe = store, list(samples), recipe
+        self._weights = draw_weights(samples, recipe.sampling)
+        self._bare = [
+            s for s in samples if s.label is MaskState.WITHOUT_MASK and s.face.landmarks is not None
+        ]
+        self._worn = [
+            s for s in samples if s.label is MaskState.WITH_MASK and s.face.landmarks is not None
+        ]
+        if recipe.sampling.render > 0 and not (self._bare and self._worn):
+            raise DatasetError(
+                "sampling.render needs bare and masked faces with landmarks: prepare with --landmarks"
+            )
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self._recipe.steps_per_epoch
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        recipe = self._recipe
+        rng = np.random.default_rng([recipe.seed, self.epoch, index])
+        size = recipe.model.width
+        pictures = np.empty((recipe.batch, size, size, 3), np.float32)
+        labels = np.zeros((recipe.batch, len(recipe.labels)), np.float32)
+        for row in range(recipe.batch):
+            crop, label = self.draw(rng)
+            pictures[row] = crop
+            labels[row, recipe.labels.index(label)] = 1
+        pictures /= 127.5
+        pictures -= 1
+        return pictures, labels
+
+    def draw(self, rng: np.random.Generator) -> tuple[Image, MaskState]:
+        """One augmented crop and its label."""
+        sampling = self._recipe.sampling
+        assert sampling is not None
+        if rng.random() < sampling.render:
+            sample = self._bare[int(rng.integers(len(self._bare)))]
+            wear, shares = Wear.CORRECT, list(INCORRECT_WEARS.values())
+            if rng.random() >= sampling.render_correct:
+                wear = list(INCORRECT_WEARS)[rng.choice(len(shares), p=shares)]
+        else:
+            sample, wear = self._samples[rng.choice(len(self._samples), p=self._weights)], None
+        crop, landmarks = self._context_crop(sample)
+        label = sample.label
+        if wear is not None and landmarks is not None:
+            cloth = self._cloth(rng) if rng.random() < PHOTO_CLOTH else None
+            crop, label = render_mask(crop, landmarks, wear, rng, cloth), STATE_OF_WEAR[wear]
+        elif label is MaskState.WITHOUT_MASK and landmarks is not None:
+            if rng.random() < sampling.occluder:
+                crop = render_occluder(crop, landmarks, rng)
+        crop = place(crop, self._recipe.model.width, sampling, rng)
+        return degrade(crop, rng, self._recipe.camera), label
+
+    def _cloth(self, rng: np.random.Generator) -> Image:
+        """The cloth of a mask that somebody in the training pictures wears correctly."""
+        crop, landmarks = self._context_crop(self._worn[int(rng.integers(len(self._worn)))])
+        assert landmarks is not None
+        return cut_texture(crop, landmarks)
+
+    def _context_crop(self, sample: Sample) -> tuple[Image, NDArray[np.float32] | None]:
+        assert self._recipe.sampling is not None
+        margin, box = self._recipe.sampling.margin, sample.face.box
+        wide = (1 + margin) * CONTEXT - 1
+        size = round(self._recipe.model.width * CONTEXT)
+        crop = square_crop(self._store.image(sample.record), box, wide, size)
+        if sample.face.landmarks is None:
+            return crop, None
+        side = (1 + wide) * max(box.width, box.height)
+        corner = np.array(box.centre) - side / 2
+        points = (np.array(sample.face.landmarks, np.float64) - corner) * (size / side)
+        return crop, points.astype(np.float32)
+
+
+def place(context: Image, size: int, sampling: Sampling, rng: np.random.Generator) -> Image:
+    """Turn, shift, scale and mirror a context crop into the model's input."""
+    centre = context.shape[0] / 2
+    zoom = math.exp(rng.uniform(-1, 1) * math.log(sampling.scale))
+    matrix = cv2.getRotationMatrix2D((centre, centre), rng.uniform(-1, 1) * sampling.rotation, zoom)
+    matrix[:, 2] += rng.uniform(-1, 1, 2) * sampling.shift * size + size / 2 - centre
+    crop = cv2.warpAffine(
+        context, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.ascontiguousarray(crop[:, ::-1]) if rng.random() < 0.5 else crop  # type: ignore[return-value]
