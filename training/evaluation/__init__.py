@@ -1,0 +1,1 @@
+"""What ``evaluate`` and ``bench-models`` share: pictures, engines, measuring, reports."""

@@ -1,0 +1,194 @@
+"""Turn a trained model into a bundle: INT8 ``.tflite``, card and parity report.
+
+    python -m training export mask_classifier
+
+Full-integer quantisation, weights per channel, uint8 in and out (Jacob et al. 2018,
+arXiv:1712.05877). The input's quantisation is pinned to the pixel values 0..255, so the
+device feeds pictures as they are. Activation ranges come from training pictures; the
+temperature and the parity figures from the validation split; the test split is not touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.errors import ExportError
+from edge_app.vision.bundle import CARD_SCHEMA, MODELS_DIR
+from training.recipe import Recipe, load_recipe
+
+log = logging.getLogger(__name__)
+
+CALIBRATION_PICTURES = 300
+"""Pictures that activation ranges are measured on; ranges settle well before that."""
+
+PIXEL_SCALE = 2 / 255
+"""Input quantisation step when 0..255 stands for -1..1."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``export`` to the command line."""
+    parser = subparsers.add_parser(
+        "export",
+        help="quantise a trained model and write its bundle",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("recipe", help="the recipe that was trained")
+    parser.add_argument("--data", type=Path, default=Path("build/data"), help="prepared data")
+    parser.add_argument("--run", type=Path, help="folder of the run, default build/runs/NAME")
+    parser.add_argument(
+        "--out", type=Path, default=MODELS_DIR, help="where the bundle goes (the shipped models)"
+    )
+    parser.set_defaults(run_command=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Entry point of ``export``."""
+    recipe = load_recipe(args.recipe)
+    folder = args.run or Path("build/runs") / recipe.name
+    model, parity = export(recipe, args.data, folder, args.out)
+    print(f"bundle: {model} and {model.with_suffix('.json')}")
+    print(f"float against INT8 on the validation split: {json.dumps(parity)}")
+    return 0
+
+
+def export(recipe: Recipe, data: Path, folder: Path, out: Path) -> tuple[Path, dict[str, Any]]:
+    """Quantise the best weights of a run and write the bundle into ``out``.
+
+    Returns:
+        The ``.tflite`` file and the parity figures.
+
+    Raises:
+        ExportError: The run is not finished, an operator would run in float, or the
+            input's quantisation is not that of pixels.
+    """
+    from training.data.store import open_store
+    from training.flops import float_operators, multiply_adds
+    from training.parity import calibrate
+
+    summary_file, float_file = folder / "fit.json", folder / "model.keras"
+    if not summary_file.is_file() or not float_file.is_file():
+        raise ExportError(f"{folder}: no finished run here; run: python -m training fit {recipe.name}")
+    summary = json.loads(summary_file.read_text(encoding="utf-8"))
+    if summary["recipe_sha256"] != hashlib.sha256(recipe.path.read_bytes()).hexdigest():
+        raise ExportError(f"{folder}: was trained with another version of {recipe.path}: fit again")
+    store = open_store(data)
+    import keras
+
+    float_model = keras.models.load_model(float_file)
+    content = quantise(float_model, calibration_pictures(recipe, store))
+    if in_float := float_operators(content):
+        raise ExportError(f"these operators would run in float: {', '.join(sorted(set(in_float)))}")
+    _check_input(content)
+    tuned, parity = calibrate(recipe, store, float_model, content)
+    card = {
+        "schema": CARD_SCHEMA,
+        "name": recipe.name,
+        "task": recipe.task,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "input": {
+            "width": recipe.model.width,
+            "height": recipe.model.height,
+            "colour": "RGB",
+            "dtype": "uint8",
+            **_quantisation(content),
+        },
+        **tuned,
+        "multiply_adds": multiply_adds(content),
+        "parameters": int(float_model.count_params()),
+        "bytes": len(content),
+        "parity": parity,
+        "training": {key: value for key, value in summary.items() if key != "history"},
+        "export_command": shlex.join(["python", "-m", "training", *sys.argv[1:]]),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    target = out / f"{recipe.name}.tflite"
+    _replace(target, content)
+    _replace(target.with_suffix(".json"), (json.dumps(card, indent=2) + "\n").encode())
+    return target, parity
+
+
+def quantise(model: Any, pictures: NDArray[np.uint8]) -> bytes:
+    """A Keras model with float input in -1..1 as full-integer TFLite with uint8 in and out.
+
+    Args:
+        model: One image input (None, height, width, 3).
+        pictures: Calibration pictures uint8 (N, height, width, 3).
+    """
+    import keras
+    import tensorflow as tf
+
+    _, height, width, channels = model.input_shape
+    one_picture = keras.InputSpec(shape=(1, height, width, channels), dtype="float32", name="image")
+
+    def representative() -> Iterator[list[NDArray[np.float32]]]:
+        for picture in pictures:
+            yield [picture[None].astype(np.float32) / 127.5 - 1]
+
+    with tempfile.TemporaryDirectory() as folder:
+        model.export(folder, verbose=False, input_signature=[one_picture])
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = representative
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.uint8
+        converter.inference_output_type = tf.uint8
+        return bytes(converter.convert())
+
+
+def calibration_pictures(recipe: Recipe, store: Any) -> NDArray[np.uint8]:
+    """Training pictures as the device would present them, plus one that spans all pixel values."""
+    from training.data.canvases import detector_pictures
+    from training.data.faces import draw_weights, labelled_faces, plain_crop
+    from training.data.store import Store
+    from training.models.detector import STRIDES  # noqa: F401
+    from edge_app.vision.geometry import letterbox
+
+    assert isinstance(store, Store)
+    rng = np.random.default_rng(recipe.seed)
+    width, height = recipe.model.width, recipe.model.height
+    if recipe.sampling is not None:
+        samples = labelled_faces(
+            store, "train", recipe.datasets, recipe.labels, recipe.sampling.min_face
+        )
+        weights = draw_weights(samples, recipe.sampling)
+        picks = rng.choice(len(samples), CALIBRATION_PICTURES, p=weights)
+        pictures = [plain_crop(store, samples[i], recipe.sampling.margin, width) for i in picks]
+    else:
+        records = detector_pictures(store, "train", recipe.datasets)
+        picks = rng.choice(len(records), CALIBRATION_PICTURES, replace=False)
+        pictures = [letterbox(store.image(records[i]), width, height)[0] for i in picks]
+    ramp = np.linspace(0, 255, width * height * 3).astype(np.uint8)
+    return np.stack([*pictures, ramp.reshape(height, width, 3)])
+
+
+def _quantisation(content: bytes) -> dict[str, float | int]:
+    from edge_app.vision.interpreter import load_interpreter
+
+    tensor = load_interpreter(content).input
+    return {"scale": tensor.scale, "zero_point": tensor.zero_point}
+
+
+def _check_input(content: bytes) -> None:
+    pinned = _quantisation(content)
+    if abs(pinned["scale"] / PIXEL_SCALE - 1) > 0.01 or pinned["zero_point"] not in (127, 128):
+        raise ExportError(f"input quantisation {pinned} is not that of pixels 0..255 for -1..1")
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.partial")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

@@ -1,0 +1,198 @@
+"""What differs between training a classifier and training a detector.
+
+A :class:`Task` bundles the model, the batches and the validation of one recipe, so that
+``fit`` and ``export`` need not know which of the two they handle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.domain import MaskState
+from edge_app.vision.classifier import softmax
+from edge_app.vision.detector import cell_grid, select
+from edge_app.vision.geometry import letterbox
+from training.data.canvases import CanvasSequence, detector_pictures
+from training.data.faces import FaceSequence, Sample, labelled_faces, plain_crop
+from training.data.store import Store
+from training.metrics.detection import Detections, Truths, average_precision
+from training.models.classifier import build_classifier, freeze_backbone
+from training.models.detector import (
+    STRIDES,
+    DetectorTrainer,
+    build_detector,
+    freeze_trunk,
+    inference_model,
+)
+from training.recipe import Phase, Recipe
+
+VALIDATION_MIN_FACE = 24.0
+"""Classifier validation scores faces with at least this short side, as evaluation does."""
+
+JUDGED_WIDTH, JUDGED_HEIGHT = 320, 240
+"""Detectors are compared on pictures letterboxed to this size; sizes are measured there."""
+
+LOWEST_SCORE = 0.05
+"""Detections below this score do not enter the validation's precision-recall curve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A recipe made concrete.
+
+    Attributes:
+        model: What ``fit`` trains; compiled anew in each phase by :attr:`compile`.
+        sequence: Endless batches with an ``epoch`` attribute.
+        validate: Figures on the validation split; ``score`` is the figure of merit.
+        deployable: The model to export: float input in -1..1.
+        set_phase: Freezes and unfreezes for a phase.
+        loss: Loss for ``compile``, None when the model computes its own.
+    """
+
+    model: keras.Model
+    sequence: Any
+    validate: Callable[[], dict[str, float]]
+    deployable: keras.Model
+    set_phase: Callable[[Phase], None]
+    loss: Any
+
+
+def build_task(recipe: Recipe, store: Store, weights: str | None) -> Task:
+    """The task of a recipe on prepared data, from start weights (see ``--weights``)."""
+    make = {"classify": _classifier_task, "detect": _detector_task}[recipe.task]
+    return make(recipe, store, weights)
+
+
+def build_deployable(recipe: Recipe) -> tuple[keras.Model, keras.Model]:
+    """The model that weights are loaded into and the model to export, without any data."""
+    settings = recipe.model
+    if recipe.task == "classify":
+        model = build_classifier(
+            settings.width, settings.alpha, len(recipe.labels), settings.dropout, None
+        )
+        return model, _bare(model)
+    detector = build_detector(
+        settings.width, settings.height, settings.alpha, settings.channels, None
+    )
+    return _trainer(detector, recipe), inference_model(detector)
+
+
+def _bare(model: keras.Model) -> keras.Model:
+    """The same layers without what ``compile`` adds: its weights hold no optimizer state."""
+    return keras.Model(model.input, model.output, name=model.name)
+
+
+def _trainer(detector: keras.Model, recipe: Recipe) -> DetectorTrainer:
+    trainer = DetectorTrainer(detector, recipe.model.width, recipe.model.height)
+    trainer(np.zeros((1, recipe.model.height, recipe.model.width, 3), np.float32))
+    return trainer
+
+
+def _classifier_task(recipe: Recipe, store: Store, weights: str | None) -> Task:
+    assert recipe.sampling is not None
+    settings, sampling = recipe.model, recipe.sampling
+    model = build_classifier(
+        settings.width, settings.alpha, len(recipe.labels), settings.dropout, weights
+    )
+    args = (recipe.datasets, recipe.labels)
+    train = labelled_faces(store, "train", *args, sampling.min_face)
+    held_out = validation_faces(store, recipe)
+    crops = normalised([plain_crop(store, s, sampling.margin, settings.width) for s in held_out])
+    truth = np.array([recipe.labels.index(s.label) for s in held_out])
+
+    def validate() -> dict[str, float]:
+        logits = model.predict(crops, batch_size=128, verbose=0)
+        return classifier_validation(logits, truth, recipe.labels)
+
+    return Task(
+        model=model,
+        sequence=FaceSequence(store, train, recipe),
+        validate=validate,
+        deployable=_bare(model),
+        set_phase=lambda phase: freeze_backbone(model, phase.frozen),
+        loss=keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=recipe.label_smoothing
+        ),
+    )
+
+
+def validation_faces(store: Store, recipe: Recipe) -> list[Sample]:
+    """The validation faces of a classifier recipe: hand-boxed ones where there are any.
+
+    Figures on hand-made boxes of street photos are what decides; portraits cropped by a
+    machine are nearly all judged right and would drown them.
+    """
+    found = labelled_faces(store, "val", recipe.datasets, recipe.labels, VALIDATION_MIN_FACE)
+    return [s for s in found if s.face.origin == "hand"] or found
+
+
+def classifier_validation(
+    logits: NDArray[np.float32], truth: NDArray[np.int64], labels: tuple[MaskState, ...]
+) -> dict[str, float]:
+    """Recall per class, balanced accuracy, and minus the class-balanced log loss as score."""
+    chosen = np.argmax(logits, axis=1)
+    surprise = -np.log(np.maximum(softmax(logits)[np.arange(len(truth)), truth], 1e-9))
+    present = [i for i in range(len(labels)) if np.any(truth == i)]
+    recalls = {i: float(np.mean(chosen[truth == i] == i)) for i in present}
+    losses = [float(np.mean(surprise[truth == i])) for i in present]
+    return {
+        **{f"recall_{labels[i]}": recalls[i] for i in present},
+        "balanced_accuracy": float(np.mean(list(recalls.values()))),
+        "score": -float(np.mean(losses)),
+    }
+
+
+def _detector_task(recipe: Recipe, store: Store, weights: str | None) -> Task:
+    settings = recipe.model
+    detector = build_detector(
+        settings.width, settings.height, settings.alpha, settings.channels, weights
+    )
+    trainer = _trainer(detector, recipe)
+    deployable = inference_model(detector)
+    boxed = detector_pictures(store, "val", recipe.datasets)
+    by_hand = [r for r in boxed if any(f.origin == "hand" for f in r.faces)]
+    records = by_hand or boxed
+    cells = cell_grid(settings.width, settings.height, STRIDES)
+    canvases, truths = [], []
+    for record in records:
+        view, mapping = letterbox(store.image(record), JUDGED_WIDTH, JUDGED_HEIGHT)
+        boxes = np.array([f.box.as_tuple() for f in record.faces], np.float32).reshape(-1, 4)
+        difficult = np.array([f.difficult for f in record.faces], bool)
+        inner, inner_mapping = letterbox(view, settings.width, settings.height)
+        canvases.append(inner)
+        truths.append(Truths(inner_mapping.to_canvas(mapping.to_canvas(boxes)), difficult))
+    pictures = normalised(canvases)
+    shrink = settings.width / JUDGED_WIDTH
+    rooms = [r for r in store.records if r.split == "val" and not r.faces]
+    empty = normalised(
+        [letterbox(store.image(r), settings.width, settings.height)[0] for r in rooms]
+    ) if rooms else None  # fmt: skip
+    threshold = recipe.thresholds.get("score", 0.5)
+
+    def validate() -> dict[str, float]:
+        scores, codes = deployable.predict(pictures, batch_size=32, verbose=0)
+        found = [
+            Detections(*select(c, s[:, 0], cells, LOWEST_SCORE, recipe.thresholds["nms_iou"]))
+            for s, c in zip(scores, codes, strict=True)
+        ]
+        figures = {
+            f"ap_{px}px": average_precision(found, truths, min_short_side=px * shrink)
+            for px in (16, 32)
+        }
+        if empty is not None:
+            alarms = deployable.predict(empty, batch_size=32, verbose=0)[0][..., 0].max(axis=1)
+            figures["alarmed_rooms"] = float(np.mean(alarms >= threshold))
+        return {**figures, "score": figures["ap_16px"]}
+
+    return Task(trainer, CanvasSequence(store, recipe), validate, deployable, lambda phase: freeze_trunk(detector, phase.frozen), None)
+
+
+def normalised(images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """uint8 pictures of one size as the network's float32 input in -1..1."""
+    return np.stack(images).astype(np.float32) / 127.5 - 1
