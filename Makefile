@@ -1,0 +1,110 @@
+# Set-up and everyday commands. Each one installs what it needs into .venv first, once.
+#
+#   make demo                 play the bundled clip through the real pipeline
+#   make test                 every test
+#   make test-tflite-runtime  the device half's tests on tflite-runtime (Python 3.11 only)
+#   make check                format, lint, types, import rules
+#   make format               put the code into the project's format
+#   make bench-models         measure the shipped models beside their peers (needs ../shared)
+#   make clean                remove everything that these commands made
+#
+# Another Python: make test PYTHON=python3.12
+
+PYTHON ?= python3
+PYTHON311 ?= python3.11
+DATA ?= ../shared/data
+PEERS ?= ../shared/peers
+
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install
+TFLITE_VENV := .venv-tflite
+TFLITE_PIP := $(TFLITE_VENV)/bin/python -m pip --disable-pip-version-check --quiet install
+
+# Stamp files: made after a set of requirements was installed, out of date when it changes.
+CREATED := $(VENV)/.created
+EDGE := $(VENV)/.edge-installed
+FULL := $(VENV)/.full-installed
+TFLITE := $(TFLITE_VENV)/.installed
+
+# A TensorFlow newer than the pinned one is needed above this Python; see requirements-train.txt.
+HAS_TENSORFLOW := import sys; sys.exit(sys.version_info >= (3, 14))
+
+.PHONY: help demo test test-tflite-runtime check format bench-models clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n '3,9s/^# *//p' Makefile
+
+demo: $(EDGE)
+	@$(VENV)/bin/python -m edge_app demo
+
+test: $(FULL)
+	@$(VENV)/bin/python -m pytest
+
+check: $(FULL)
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	PYTHONPATH=. $(VENV)/bin/lint-imports --no-cache
+
+# Every figure of the README, from the shipped models and the test pictures in DATA.
+bench-models: $(FULL)
+	@test -d $(DATA) || { echo "make: no data in $(DATA): name its folder: DATA=..." >&2; exit 1; }
+	$(VENV)/bin/python -m training evaluate face_detector --data $(DATA)/kaggle853 \
+	  --negatives $(DATA)/rooms --split test
+	$(VENV)/bin/python -m training evaluate mask_classifier --detector face_detector \
+	  --data $(DATA)/kaggle853 $(DATA)/ilc2021 $(DATA)/binary \
+	  --boxes $(DATA)/teacher_boxes.json --split test
+	$(VENV)/bin/python -m training bench-models --data $(DATA)/kaggle853 --peers $(PEERS)
+
+format: $(FULL)
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) $(TFLITE_VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(CREATED):
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "make: $(PYTHON) not found: install Python 3.11 or newer, or name one: PYTHON=python3.12" >&2; \
+	  exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "make: $$($(PYTHON) --version) is too old: name Python 3.11 or newer: PYTHON=python3.12" >&2; \
+	  exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "make: $(PYTHON) cannot make virtual environments: sudo apt install python3-venv" >&2; \
+	  exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(EDGE): requirements-edge.txt $(CREATED)
+	@echo "Installing the device half's requirements"
+	@$(PIP) -r requirements-edge.txt
+	@touch $@
+
+$(FULL): requirements-train.txt tests/requirements.txt tests/requirements-check.txt $(EDGE)
+	@if $(VENV)/bin/python -c '$(HAS_TENSORFLOW)'; then \
+	  echo "Installing the training and test requirements (TensorFlow: some minutes, 2.8 GB)"; \
+	  $(PIP) -r requirements-train.txt -r tests/requirements.txt -r tests/requirements-check.txt; \
+	else \
+	  echo "TensorFlow 2.21 has no build for $$($(VENV)/bin/python --version): leaving out the" \
+	    "training half; PYTHON=python3.13 brings it"; \
+	  $(PIP) -r tests/requirements.txt -r tests/requirements-check.txt; \
+	fi
+	@touch $@
+
+ifeq ($(shell command -v $(PYTHON311) 2>/dev/null),)
+test-tflite-runtime:
+	@echo "Skipped: tflite-runtime 2.14 needs Python 3.11, and there is no $(PYTHON311) here"
+else
+test-tflite-runtime: $(TFLITE)
+	@MASK_KIOSK_RUNTIME=tflite-runtime $(TFLITE_VENV)/bin/python -m pytest
+endif
+
+$(TFLITE): deploy/requirements-tflite-runtime.txt tests/requirements.txt
+	@echo "Installing tflite-runtime and the test requirements into $(TFLITE_VENV)"
+	@$(PYTHON311) -m venv --clear $(TFLITE_VENV)
+	@$(TFLITE_PIP) -r deploy/requirements-tflite-runtime.txt -r tests/requirements.txt
+	@touch $@
