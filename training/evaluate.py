@@ -24,6 +24,7 @@ from edge_app.vision.detector import BundleDetector
 from training.data.boxes import read_boxes
 from training.data.readers import Kind
 from training.evaluation import classify, detect, report
+from training.evaluation.card import record_metrics
 from training.evaluation.engines import load_float
 from training.evaluation.pictures import Chosen, FaceFinder, Grouper, Picker, listed_pictures
 from training.metrics.end_to_end import DEFAULT_MIN_FACE
@@ -105,6 +106,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="of the bootstrap and of the division, as prepare's (default: 0)",
     )
     parser.add_argument(
+        "--record",
+        action="store_true",
+        help="put the INT8 figures into the bundle's card as its metrics",
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
@@ -144,6 +150,8 @@ def run(args: argparse.Namespace) -> int:
     markdown = f"# {card.name}\n\n{_data_text(content)}\n{text}\n{report.problems_text(problems)}"
     files = report.write_report(args.out or Path("build/evaluation"), card.name, content, markdown)
     print(markdown)
+    if args.record:
+        files.append(record_metrics(bundle.path, content, INT8))
     print(f"written: {', '.join(str(path) for path in files)}")
     return 0
 

@@ -15,8 +15,6 @@ import hashlib
 import json
 import logging
 import os
-import shlex
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,9 +23,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.errors import ExportError
-from edge_app.vision.bundle import CARD_SCHEMA, MODELS_DIR
-from training.recipe import Recipe, load_recipe
+from edge_app.errors import ExportError, OutputError
+from edge_app.vision.bundle import CARD_SCHEMA, MODELS_DIR, card_path, load_bundle
+from edge_app.vision.interpreter import load_interpreter
+from training.data.store import Store, open_store
+from training.fit import FLOAT_MODEL, RUNS, SUMMARY
+from training.recipe import Recipe
+from training.recipe_file import load_recipe
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +60,9 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Entry point of ``export``."""
     recipe = load_recipe(args.recipe)
-    folder = args.run or Path("build/runs") / recipe.name
+    folder = args.run or RUNS / recipe.name
     model, parity = export(recipe, args.data, folder, args.out)
-    print(f"bundle: {model} and {model.with_suffix('.json')}")
+    print(f"bundle: {model} and {card_path(model)}")
     print(f"float against INT8 on the validation split: {json.dumps(parity)}")
     return 0
 
@@ -72,20 +74,26 @@ def export(recipe: Recipe, data: Path, folder: Path, out: Path) -> tuple[Path, d
         The ``.tflite`` file and the parity figures.
 
     Raises:
-        ExportError: The run is not finished, an operator would run in float, or the
-            input's quantisation is not that of pixels.
+        ExportError: The run is not finished or of another recipe or data, an operator would
+            run in float, or the input's quantisation is not that of pixels.
+        DatasetError: The prepared data are missing or damaged.
+        BundleError: The device would refuse the bundle.
+        OutputError: The bundle cannot be written.
     """
-    from training.data.store import open_store
     from training.flops import float_operators, multiply_adds
     from training.parity import calibrate
 
-    summary_file, float_file = folder / "fit.json", folder / "model.keras"
+    summary_file, float_file = folder / SUMMARY, folder / FLOAT_MODEL
     if not summary_file.is_file() or not float_file.is_file():
-        raise ExportError(f"{folder}: no finished run here; run: python -m training fit {recipe.name}")
+        raise ExportError(
+            f"{folder}: no finished run here; run: python -m training fit {recipe.name}"
+        )
     summary = json.loads(summary_file.read_text(encoding="utf-8"))
-    if summary["recipe_sha256"] != hashlib.sha256(recipe.path.read_bytes()).hexdigest():
+    if summary["recipe_sha256"] != recipe.fingerprint:
         raise ExportError(f"{folder}: was trained with another version of {recipe.path}: fit again")
     store = open_store(data)
+    if summary["store_sha256"] != store.sha256:
+        raise ExportError(f"{folder}: was trained with other data than {data}: give its --data")
     import keras
 
     float_model = keras.models.load_model(float_file)
@@ -112,13 +120,9 @@ def export(recipe: Recipe, data: Path, folder: Path, out: Path) -> tuple[Path, d
         "bytes": len(content),
         "parity": parity,
         "training": {key: value for key, value in summary.items() if key != "history"},
-        "export_command": shlex.join(["python", "-m", "training", *sys.argv[1:]]),
+        "export_command": f"python -m training export {recipe.path.stem}",
     }
-    out.mkdir(parents=True, exist_ok=True)
-    target = out / f"{recipe.name}.tflite"
-    _replace(target, content)
-    _replace(target.with_suffix(".json"), (json.dumps(card, indent=2) + "\n").encode())
-    return target, parity
+    return _write_bundle(card, content, out), parity
 
 
 def quantise(model: Any, pictures: NDArray[np.uint8]) -> bytes:
@@ -149,15 +153,16 @@ def quantise(model: Any, pictures: NDArray[np.uint8]) -> bytes:
         return bytes(converter.convert())
 
 
-def calibration_pictures(recipe: Recipe, store: Any) -> NDArray[np.uint8]:
-    """Training pictures as the device would present them, plus one that spans all pixel values."""
+def calibration_pictures(recipe: Recipe, store: Store) -> NDArray[np.uint8]:
+    """Training pictures as the device would present them, plus one that spans all pixel values.
+
+    Returns:
+        uint8 (N, height, width, 3), the recipe's input size.
+    """
+    from edge_app.vision.geometry import letterbox
     from training.data.canvases import detector_pictures
     from training.data.faces import draw_weights, labelled_faces, plain_crop
-    from training.data.store import Store
-    from training.models.detector import STRIDES  # noqa: F401
-    from edge_app.vision.geometry import letterbox
 
-    assert isinstance(store, Store)
     rng = np.random.default_rng(recipe.seed)
     width, height = recipe.model.width, recipe.model.height
     if recipe.sampling is not None:
@@ -169,15 +174,13 @@ def calibration_pictures(recipe: Recipe, store: Any) -> NDArray[np.uint8]:
         pictures = [plain_crop(store, samples[i], recipe.sampling.margin, width) for i in picks]
     else:
         records = detector_pictures(store, "train", recipe.datasets)
-        picks = rng.choice(len(records), CALIBRATION_PICTURES, replace=False)
+        picks = rng.choice(len(records), min(CALIBRATION_PICTURES, len(records)), replace=False)
         pictures = [letterbox(store.image(records[i]), width, height)[0] for i in picks]
     ramp = np.linspace(0, 255, width * height * 3).astype(np.uint8)
     return np.stack([*pictures, ramp.reshape(height, width, 3)])
 
 
 def _quantisation(content: bytes) -> dict[str, float | int]:
-    from edge_app.vision.interpreter import load_interpreter
-
     tensor = load_interpreter(content).input
     return {"scale": tensor.scale, "zero_point": tensor.zero_point}
 
@@ -188,7 +191,18 @@ def _check_input(content: bytes) -> None:
         raise ExportError(f"input quantisation {pinned} is not that of pixels 0..255 for -1..1")
 
 
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+def _write_bundle(card: dict[str, Any], content: bytes, out: Path) -> Path:
+    """Put model and card in place, once the device's own code has accepted them."""
+    name = f"{card['name']}.tflite"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=out) as folder:
+            made = Path(folder) / name
+            made.write_bytes(content)
+            card_path(made).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+            load_bundle(made, card["task"])
+            os.replace(made, out / name)
+            os.replace(card_path(made), card_path(out / name))
+    except OSError as error:
+        raise OutputError(f"{out / name}: cannot be written: {error}") from None
+    return out / name

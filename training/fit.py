@@ -14,18 +14,57 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import logging
 import os
-import shlex
-import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edge_app.errors import RecipeError
-from training.recipe import Phase, Recipe, load_recipe
+from edge_app.errors import DatasetError, OutputError, RecipeError
+from training.data.store import Store, open_store
+from training.recipe import Phase, Recipe
+from training.recipe_file import load_recipe
+
+if TYPE_CHECKING:
+    from training.run import Run
+    from training.tasks import Task
 
 log = logging.getLogger(__name__)
+
+RUNS = Path("build/runs")
+"""Where runs lie unless ``--run`` says otherwise."""
+
+MODEL_SUFFIX = ".keras"
+"""Start weights with this suffix are the model of an earlier run: training goes on from it."""
+
+ORIGIN_KEYS = ("command", "recipe_sha256", "seed", "start_weights", "store_sha256", "epochs")
+"""What a summary repeats of the run that it went on from."""
+
+FLOAT_MODEL, SUMMARY = "model.keras", "fit.json"
+"""What a finished run leaves in its folder for ``export``."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartWeights:
+    """What ``--weights`` names.
+
+    Attributes:
+        name: File name, ``imagenet`` or ``none``; goes into the card.
+        keras: What Keras is given: a path, ``imagenet`` or None.
+        sha256: Hash of the file, None where there is no file.
+    """
+
+    name: str
+    keras: str | None
+    sha256: str | None = None
+
+    @property
+    def is_model(self) -> bool:
+        """Whether it is a whole trained model rather than a backbone's weights."""
+        return self.keras is not None and self.keras.endswith(MODEL_SUFFIX)
 
 
 def add_parser(subparsers: Any) -> None:
@@ -39,13 +78,15 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("recipe", help="a recipe's name (see training/recipes) or a .toml path")
     parser.add_argument("--data", type=Path, default=Path("build/data"), help="prepared data")
     parser.add_argument(
-        "--run", type=Path, help="folder of the run, default build/runs/NAME; continued if it exists"
+        "--run",
+        type=Path,
+        help="folder of the run, default build/runs/NAME; continued if it exists",
     )
     parser.add_argument(
         "--weights",
         default="imagenet",
         help="start weights: a MobileNetV2 no-top .weights.h5 file, 'imagenet' (Keras downloads "
-        "them; the default) or 'none'",
+        "them; the default), 'none', or the model.keras of an earlier run to go on from",
     )
     parser.set_defaults(run_command=run)
 
@@ -53,7 +94,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Entry point of ``fit``."""
     folder = fit(load_recipe(args.recipe), args.data, args.run, args.weights)
-    print(f"trained model: {folder / 'model.keras'}")
+    print(f"trained model: {folder / FLOAT_MODEL}")
     return 0
 
 
@@ -63,60 +104,82 @@ def fit(recipe: Recipe, data: Path, folder: Path | None, weights: str) -> Path:
     Raises:
         RecipeError: The start weights are missing or do not fit, or the folder holds
             another run.
-        DatasetError: The prepared data lack what the recipe needs.
+        DatasetError: The prepared data are missing or lack what the recipe needs.
+        OutputError: The folder cannot be written.
     """
-    import keras
+    folder = folder or RUNS / recipe.name
+    start = _start_weights(weights)
+    store = open_store(data)
+    _require_datasets(store, recipe)
+    import keras  # slow, so that what is wrong above is said at once
 
-    from training.data.store import open_store
-    from training.run import EpochRecorder, Run, draw_curves
+    from training.run import Run, draw_curves
     from training.tasks import build_task
 
-    folder = folder or Path("build/runs") / recipe.name
-    store = open_store(data)
-    start = _start_weights(weights)
-    inputs = json.dumps([store.sha256, start["sha256"]])
+    inputs = {
+        "recipe": recipe.fingerprint,
+        "data set": store.sha256,
+        "start weights": start.sha256 or start.name,
+    }
+    run = Run(folder, inputs)
+    if run.state.done and (folder / FLOAT_MODEL).is_file() and (folder / SUMMARY).is_file():
+        log.info("run folder: %s: finished already; nothing to do", folder)
+        return folder
+    log.info("run folder: %s: %d epochs done", folder, run.state.epoch)
     keras.utils.set_random_seed(recipe.seed)
-    run = Run(folder, recipe, inputs)
-    try:
-        task = build_task(recipe, store, start["path"])
-    except ValueError as error:
-        if isinstance(error, RecipeError) or start["path"] is None:
-            raise
-        raise RecipeError(f"{weights}: these weights do not fit the recipe: {error}") from None
-    total = sum(phase.epochs for phase in recipe.phases)
-    done = 0
-    for index, phase in enumerate(recipe.phases):
-        done += phase.epochs
-        if run.state.done or run.state.phase > index:
-            continue
-        task.set_phase(phase)
-        optimizer = _optimizer(phase, recipe)
-        task.model.compile(optimizer=optimizer, loss=task.loss)
-        optimizer.build(task.model.trainable_variables)
-        first = run.state.epoch - (done - phase.epochs)
-        if first > 0 and run.resume_weights is not None:
-            task.model.load_weights(run.resume_weights)
-        elif index > 0:
-            task.deployable.load_weights(run.best_weights)
-        log.info("phase %d: %s", index + 1, phase)
-        task.model.fit(
-            task.sequence,
-            initial_epoch=first,
-            epochs=phase.epochs,
-            verbose=0,
-            callbacks=[EpochRecorder(run, task, recipe.patience, total)],
-        )
-        run.state.phase, run.state.epoch = index + 1, done
-        run.save_state()
+    if start.is_model:
+        task = build_task(recipe, store, None)
+        _continue_from(start, task.deployable)
+    else:
+        task = build_task(recipe, store, start.keras)
+    train(task, run, recipe)
     draw_curves(run)
     task.deployable.load_weights(run.best_weights)
-    temporary = folder / "partial-model.keras"
-    task.deployable.save(temporary)
-    os.replace(temporary, folder / "model.keras")
-    run.state.done = True
-    run.save_state()
+    _save_model(task.deployable, folder / FLOAT_MODEL)
     _write_summary(run, recipe, store, start)
+    run.finish()
     return folder
+
+
+def train(task: Task, run: Run, recipe: Recipe) -> None:
+    """Train all phases from where the run stands to their end."""
+    while run.state.phase < len(recipe.phases):
+        if not run.phase_is_over(recipe.phases[run.state.phase].epochs, recipe.patience):
+            _train_phase(task, run, recipe)
+        run.end_phase()
+
+
+def _train_phase(task: Task, run: Run, recipe: Recipe) -> None:
+    """Train the present phase from where it stands to its end."""
+    from training.run import EpochRecorder
+
+    phase = recipe.phases[run.state.phase]
+    task.set_phase(phase)
+    optimizer = _optimizer(phase, recipe)
+    task.model.compile(optimizer=optimizer, loss=task.loss)
+    optimizer.build(task.model.trainable_variables)
+    run.restore(task.model, task.deployable)
+    log.info("phase %d of %d: %s", run.state.phase + 1, len(recipe.phases), phase)
+    task.model.fit(
+        _stream(task.batches, run.state.epoch, recipe.steps_per_epoch),
+        steps_per_epoch=recipe.steps_per_epoch,
+        initial_epoch=run.trained(),
+        epochs=phase.epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=[EpochRecorder(run, task, recipe)],
+    )
+
+
+def _stream(batches: Any, first_epoch: int, steps: int) -> Iterator[Any]:
+    """All batches from an epoch on.
+
+    A generator, because Keras' PyDataset waits for its workers at the end of every epoch:
+    measured, half a minute each time on two cores.
+    """
+    for epoch in itertools.count(first_epoch):
+        for index in range(steps):
+            yield batches.batch(epoch, index)
 
 
 def _optimizer(phase: Phase, recipe: Recipe) -> Any:
@@ -134,29 +197,93 @@ def _optimizer(phase: Phase, recipe: Recipe) -> Any:
     return keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, clipnorm=10.0)
 
 
-def _start_weights(weights: str) -> dict[str, str | None]:
+def _start_weights(weights: str) -> StartWeights:
     if weights == "none":
-        return {"path": None, "name": "none", "sha256": None}
+        return StartWeights("none", None)
     if weights == "imagenet":
-        return {"path": "imagenet", "name": "imagenet (Keras' download)", "sha256": None}
+        return StartWeights("imagenet", "imagenet")
     path = Path(weights)
-    if not path.is_file():
-        raise RecipeError(f"--weights {weights}: no such file; or give 'imagenet' or 'none'")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"path": str(path), "name": path.name, "sha256": digest}
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        raise RecipeError(
+            f"--weights {weights}: no such file; or give 'imagenet' or 'none'"
+        ) from None
+    except OSError as error:
+        raise RecipeError(f"--weights {weights}: cannot be read: {error.strerror}") from None
+    if path.suffix == MODEL_SUFFIX:
+        return StartWeights(f"{path.parent.name}/{path.name}", str(path), digest)
+    return StartWeights(path.name, str(path), digest)
 
 
-def _write_summary(run: Any, recipe: Recipe, store: Any, start: dict[str, str | None]) -> None:
+def _continue_from(start: StartWeights, model: Any) -> None:
+    """Give a new model the weights of a trained one; its input may have another size."""
+    import keras
+
+    assert start.keras is not None
+    try:
+        model.set_weights(keras.models.load_model(start.keras, compile=False).get_weights())
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise RecipeError(f"{start.keras}: does not fit the recipe: {reason}") from None
+
+
+def _require_datasets(store: Store, recipe: Recipe) -> None:
+    held = store.manifest["datasets"]
+    if missing := [name for name in recipe.datasets if name not in held]:
+        raise DatasetError(
+            f"{store.path}: has no data set {', '.join(missing)}, which {recipe.path} names; "
+            f"it has: {', '.join(held)}; prepare again, or change dataset_weights"
+        )
+
+
+def _save_model(model: Any, path: Path) -> None:
+    temporary = path.with_name(f"partial-{path.name}")
+    try:
+        model.save(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error}") from None
+
+
+def _origin(start: StartWeights) -> dict[str, Any]:
+    """How the model that a run went on from was made, where its run folder tells."""
+    if not start.is_model or start.keras is None:
+        return {}
+    summary = Path(start.keras).with_name(SUMMARY)
+    if not summary.is_file():
+        return {}
+    made = json.loads(summary.read_text(encoding="utf-8"))
+    return {"made_by": {key: made[key] for key in ORIGIN_KEYS if key in made}}
+
+
+def _seen(store: Store, recipe: Recipe) -> list[str]:
+    """The data sets of a run: the recipe's, and the pictures without faces for a detector."""
+    names = list(recipe.datasets)
+    if recipe.placement is not None:
+        names += [n for n, d in store.manifest["datasets"].items() if d["kind"] == "negatives"]
+    return names
+
+
+def _data_of(store: Store, recipe: Recipe, name: str) -> dict[str, Any]:
+    about = store.manifest["datasets"][name]
+    licence = recipe.licences.get(name, about["licence"])
+    kept = {key: about[key] for key in ("kind", "sha256", "pictures", "stored", "faces")}
+    return {"licence": licence, **kept}
+
+
+def _write_summary(run: Run, recipe: Recipe, store: Store, start: StartWeights) -> None:
     import keras
     import tensorflow
 
     summary = {
         "recipe": recipe.path.name,
-        "recipe_sha256": hashlib.sha256(recipe.path.read_bytes()).hexdigest(),
-        "command": shlex.join(["python", "-m", "training", *sys.argv[1:]]),
+        "recipe_sha256": recipe.fingerprint,
+        "command": f"python -m training fit {recipe.path.stem} --weights {start.name}",
         "seed": recipe.seed,
-        "start_weights": {"name": start["name"], "sha256": start["sha256"]},
-        "data": {name: store.manifest["datasets"][name] for name in recipe.datasets},
+        "start_weights": {"name": start.name, "sha256": start.sha256, **_origin(start)},
+        "data": {name: _data_of(store, recipe, name) for name in _seen(store, recipe)},
+        "prepare_arguments": store.manifest["arguments"],
         "store_sha256": store.sha256,
         "epochs": len(run.state.history),
         "best_epoch": run.state.best_epoch,
@@ -165,6 +292,10 @@ def _write_summary(run: Any, recipe: Recipe, store: Any, start: dict[str, str | 
         "versions": {"keras": keras.__version__, "tensorflow": tensorflow.__version__},
         "history": run.state.history,
     }
-    temporary = run.folder / "fit.partial"
-    temporary.write_text(json.dumps(summary, indent=1), encoding="utf-8")
-    os.replace(temporary, run.folder / "fit.json")
+    path = run.folder / SUMMARY
+    temporary = path.with_suffix(".partial")
+    try:
+        temporary.write_text(json.dumps(summary, indent=1), encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error}") from None

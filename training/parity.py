@@ -21,25 +21,47 @@ from training.tasks import classifier_validation, normalised, validation_faces
 PARITY_PICTURES = 200
 """Validation pictures on which a detector's outputs are compared."""
 
+TEMPERATURES = (0.2, 5.0)
+"""Where a temperature is looked for; one at either end means that something else is wrong."""
+
 
 def calibrate(
     recipe: Recipe, store: Store, float_model: Any, content: bytes
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The part of the card that depends on the task, and the parity figures."""
+    """Compare the float model with the INT8 file, and calibrate what the card says.
+
+    Args:
+        recipe: What was trained.
+        store: Holds the validation pictures.
+        float_model: The Keras model that was quantised.
+        content: The ``.tflite`` file.
+
+    Returns:
+        The part of the card that depends on the task, and the parity figures.
+    """
     if recipe.task == "classify":
         return _calibrate_classifier(recipe, store, float_model, content)
     return _calibrate_detector(recipe, store, float_model, content)
 
 
 def fit_temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
-    """The softmax temperature of least log loss (Guo et al. 2017, arXiv:1706.04599)."""
+    """The softmax temperature of least log loss (Guo et al. 2017, arXiv:1706.04599).
+
+    Args:
+        logits: (faces, labels).
+        truth: Index of each face's label, (faces,).
+
+    Returns:
+        Within :data:`TEMPERATURES`.
+    """
     rows = np.arange(len(truth))
 
     def loss(log_temperature: float) -> float:
         p = softmax(logits, float(np.exp(log_temperature)))
         return float(-np.mean(np.log(np.maximum(p[rows, truth], 1e-12))))
 
-    found = minimize_scalar(loss, bounds=(np.log(0.2), np.log(5.0)), method="bounded")
+    low, high = TEMPERATURES
+    found = minimize_scalar(loss, bounds=(np.log(low), np.log(high)), method="bounded")
     return float(np.exp(found.x))
 
 
@@ -88,7 +110,12 @@ def _calibrate_detector(
         "split": "val",
         "pictures": len(views),
         "cells_with_a_face": int(seen.sum()),
-        "mean_score_difference": float(np.abs(scores - exact_scores)[..., 0][seen].mean()),
-        "mean_code_difference": float(np.abs(codes - exact_codes)[seen].mean()),
+        "mean_score_difference": _mean(np.abs(scores - exact_scores)[seen]),
+        "mean_code_difference": _mean(np.abs(codes - exact_codes)[seen]),
     }
     return tuned, parity
+
+
+def _mean(values: NDArray[np.float32]) -> float | None:
+    """None where there is nothing to average: no cell saw a face."""
+    return float(values.mean()) if values.size else None

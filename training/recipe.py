@@ -1,27 +1,30 @@
-"""Recipes: one TOML file per model, read into frozen dataclasses.
+"""What a recipe says: one TOML file per model, as frozen dataclasses.
 
-An unknown key, a wrong type or a value out of range is one line naming the file and key.
+:mod:`training.recipe_file` reads and checks them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import tomllib
-import typing
+import hashlib
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from edge_app.domain import MaskState
-from edge_app.errors import RecipeError
 from training.data.camera import CameraRanges
-
-RECIPES = Path(__file__).parent / "recipes"
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One stretch of training: its epochs, peak learning rate and what is trained."""
+    """One stretch of training.
+
+    Attributes:
+        epochs: At most so many; fewer when nothing improves, see :attr:`Recipe.patience`.
+        learning_rate: Its peak; falls to a hundredth along a cosine.
+        frozen: Whether only the layers without start weights are trained.
+        warmup_epochs: Epochs over which the learning rate rises from a hundredth.
+    """
 
     epochs: int
     learning_rate: float
@@ -31,7 +34,15 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """The network. ``width`` and ``height`` are the input in pixels."""
+    """The network.
+
+    Attributes:
+        width: Of the input, in pixels.
+        height: Of the input, in pixels.
+        alpha: MobileNetV2 width multiplier.
+        dropout: Fraction dropped before the last layer (classifier).
+        channels: Width of the feature pyramid and heads (detector).
+    """
 
     width: int
     height: int
@@ -94,7 +105,27 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that decides a training run, beside the data and the start weights."""
+    """Everything that decides a training run, beside the data and the start weights.
+
+    Attributes:
+        name: Of the run's folder and of the bundle.
+        task: ``classify`` or ``detect``.
+        seed: Of the batches, the new layers and the dropout.
+        batch: Pictures per step.
+        steps_per_epoch: Steps between two validations.
+        phases: Trained one after the other.
+        model: The network.
+        labels: Classes in the order of the classifier's outputs; none for a detector.
+        weight_decay: AdamW's.
+        label_smoothing: Of the classifier's targets.
+        patience: A phase ends after so many epochs of its own without a better score.
+        sampling: Which faces a classifier sees.
+        placement: How faces lie on a detector's canvas.
+        camera: Augmentation.
+        thresholds: For the card: ``confidence_floor``, or ``score`` and ``nms_iou``.
+        licences: Licence of each data set's source, for the card.
+        path: The file.
+    """
 
     name: str
     task: str
@@ -111,7 +142,16 @@ class Recipe:
     placement: Placement | None = None
     camera: CameraRanges = field(default_factory=CameraRanges)
     thresholds: dict[str, float] = field(default_factory=dict)
+    licences: dict[str, str] = field(default_factory=dict)
     path: Path = Path()
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that decides what a run computes; comments do not count."""
+        values = dataclasses.asdict(self)
+        for key in ("path", "licences"):
+            del values[key]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -119,96 +159,3 @@ class Recipe:
         draws = self.sampling or self.placement
         assert draws is not None
         return tuple(draws.dataset_weights)
-
-
-TASK_SECTION = {"classify": "sampling", "detect": "placement"}
-
-_POSITIVE = {
-    "batch", "steps_per_epoch", "epochs", "learning_rate", "width", "height", "alpha",
-    "channels", "scale", "max_zoom", "patience", "gamma", "min_side",
-}  # fmt: skip
-_FRACTIONS = {
-    "dropout", "label_smoothing", "render", "render_correct", "occluder", "negatives",
-    "backdrop", "grey", "occlusion",
-}  # fmt: skip
-
-
-def load_recipe(path: str | Path) -> Recipe:
-    """Read a recipe by path, or one of :data:`RECIPES` by name.
-
-    Raises:
-        RecipeError: The file is missing or not TOML, or holds an unknown key, a wrong type
-            or a value out of range.
-    """
-    file = Path(path)
-    if not file.is_file() and (RECIPES / f"{path}.toml").is_file():
-        file = RECIPES / f"{path}.toml"
-    try:
-        raw = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
-        raise RecipeError(f"no recipe at {file}: give a .toml path or one of: {known}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{file}: not valid TOML: {error}") from None
-    recipe: Recipe = dataclasses.replace(_build(Recipe, raw, "", file), path=file)
-    section = TASK_SECTION.get(recipe.task)
-    if section is None:
-        raise RecipeError(f"{file}: task = {recipe.task!r} must be one of: {', '.join(TASK_SECTION)}")
-    if getattr(recipe, section) is None:
-        raise RecipeError(f"{file}: a {recipe.task!r} recipe needs a [{section}] table")
-    if not recipe.phases:
-        raise RecipeError(f"{file}: at least one [[phases]] table is needed")
-    if recipe.task == "classify" and len(recipe.labels) < 2:
-        raise RecipeError(f"{file}: labels must name at least two of: {', '.join(MaskState)}")
-    if recipe.model.width % 32 or recipe.model.height % 32:
-        if recipe.task == "detect":
-            raise RecipeError(f"{file}: model.width and model.height must be multiples of 32")
-    return recipe
-
-
-def _build(kind: Any, raw: Any, where: str, file: Path) -> Any:
-    if not isinstance(raw, dict):
-        raise RecipeError(f"{file}: {where or 'the file'} must be a table")
-    hints = typing.get_type_hints(kind)
-    names = [f.name for f in dataclasses.fields(kind) if f.name != "path"]
-    for key in raw:
-        if key not in names:
-            raise RecipeError(f"{file}: unknown key {where}{key}; allowed: {', '.join(names)}")
-    values = {key: _convert(hints[key], raw[key], f"{where}{key}", file) for key in raw}
-    for f in dataclasses.fields(kind):
-        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        if required and f.name not in values:
-            raise RecipeError(f"{file}: key {where}{f.name} is missing")
-    return kind(**values)
-
-
-def _convert(hint: Any, value: Any, key: str, file: Path) -> Any:
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    wrong = RecipeError(f"{file}: {key} = {value!r} has the wrong type")
-    if args and type(None) in args:
-        hint = next(a for a in args if a is not type(None))
-        return _convert(hint, value, key, file)
-    if dataclasses.is_dataclass(hint):
-        return _build(hint, value, f"{key}.", file)
-    if origin is tuple:
-        if not isinstance(value, list) or (args[-1] is not Ellipsis and len(value) != len(args)):
-            raise wrong
-        return tuple(_convert(args[0], item, f"{key}[{i}]", file) for i, item in enumerate(value))
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise wrong
-        return {name: _convert(args[1], v, f"{key}.{name}", file) for name, v in value.items()}
-    if hint is MaskState:
-        if value not in list(MaskState):
-            raise RecipeError(f"{file}: {key} = {value!r} must be one of: {', '.join(MaskState)}")
-        return MaskState(value)
-    if hint is float and type(value) is int:
-        value = float(value)
-    if type(value) is not hint:
-        raise wrong
-    name = key.rsplit(".", 1)[-1]
-    if name in _POSITIVE and value <= 0:
-        raise RecipeError(f"{file}: {key} = {value!r} must be greater than 0")
-    if name in _FRACTIONS and not 0 <= value <= 1:
-        raise RecipeError(f"{file}: {key} = {value!r} must be within 0..1")
-    return value

@@ -1,27 +1,29 @@
 """One training run on disk: progress, best weights, and where to go on after a kill.
 
 A run folder holds ``state.json`` (what is done, the history, which weights belong to it),
-``resume-N.weights.h5`` (model and optimizer after the last whole epoch),
-``best.weights.h5`` and ``curves.png``. Weights are written first and the state that names
-them is replaced last, so a kill at any instant leaves the previous epoch whole.
+``resume-N.weights.h5`` (model and optimizer after epoch N, the last whole one) and
+``best-N.weights.h5`` (the model after its best epoch N). Weights are written under a name of
+their own and the state that names them is replaced last, so a kill at any instant leaves
+the previous epoch whole.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import logging
 import math
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
-from edge_app.errors import RecipeError
+from edge_app.errors import OutputError, RecipeError
 from training.recipe import Recipe
 from training.tasks import Task
 
@@ -30,18 +32,37 @@ log = logging.getLogger(__name__)
 LOG_EVERY_S = 30.0
 """A line of progress at least this often."""
 
+CURVES = "curves.png"
+
 
 @dataclass(slots=True)
 class RunState:
-    """What is known of a run. ``score`` is the recipe's figure of merit: higher is better."""
+    """What is known of a run.
 
-    recipe_sha256: str
+    Attributes:
+        inputs: Hashes of what decides the run: recipe, data and start weights.
+        phase: The recipe's phase that is being trained, counted from 0; their number when
+            all are over.
+        epoch: Epochs trained so far in all phases: the length of the history.
+        best_score: Best figure of merit so far; higher is better.
+        best_epoch: When that was, counted from 1; 0 before the first epoch.
+        seconds: Time spent in epochs.
+        weights: File to go on from, None before the first epoch and after the end.
+        best_weights: File of the best epoch, None before the first.
+        random_state: Of the model's dropout layers, which their weights do not hold.
+        done: Whether all phases are over and the results are written.
+        history: One row of figures per epoch, with ``epoch`` from 1 and ``phase`` from 0.
+    """
+
+    inputs: dict[str, str]
     phase: int = 0
     epoch: int = 0
     best_score: float = -math.inf
     best_epoch: int = 0
     seconds: float = 0.0
     weights: str | None = None
+    best_weights: str | None = None
+    random_state: list[list[int]] = field(default_factory=list)
     done: bool = False
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -49,51 +70,58 @@ class RunState:
 class Run:
     """A run folder, new or to be continued.
 
+    Args:
+        folder: Made if it does not exist.
+        inputs: Name -> hash of everything that decides the run, in plain words.
+
     Raises:
-        RecipeError: The folder holds a run of another recipe or other inputs.
+        RecipeError: The folder holds a run from other inputs, or one that is damaged.
+        OutputError: The folder cannot be made.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, inputs: str) -> None:
+    def __init__(self, folder: Path, inputs: Mapping[str, str]) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        digest = hashlib.sha256(recipe.path.read_bytes() + inputs.encode()).hexdigest()
-        self.state = RunState(recipe_sha256=digest)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot be made: {error.strerror}") from None
+        self.state = RunState(inputs=dict(inputs))
         if self._state_file.is_file():
-            state = RunState(**json.loads(self._state_file.read_text(encoding="utf-8")))
-            if state.recipe_sha256 != digest:
-                raise RecipeError(
-                    f"{folder} holds a run of another recipe, data or start weights: "
-                    "give --run another folder, or remove this one"
-                )
-            self.state = state
-            log.info("continuing after epoch %d of %s", state.epoch, folder)
+            self.state = self._read_state(inputs)
 
     @property
     def best_weights(self) -> Path:
-        return self.folder / "best.weights.h5"
+        """The best epoch's weights, without optimizer; there is one after the first epoch."""
+        assert self.state.best_weights is not None
+        return self.folder / self.state.best_weights
 
-    @property
-    def resume_weights(self) -> Path | None:
-        return self.folder / self.state.weights if self.state.weights else None
+    def trained(self) -> int:
+        """Epochs of the present phase that are done."""
+        return sum(row["phase"] == self.state.phase for row in self.state.history)
 
-    @property
-    def _state_file(self) -> Path:
-        return self.folder / "state.json"
+    def phase_is_over(self, epochs: int, patience: int) -> bool:
+        """Whether the present phase has had its epochs, or ``patience`` without a better score.
 
-    def save_weights(self, model: keras.Model, file: Path) -> None:
-        """Write weights under a temporary name, then put them in place."""
-        temporary = file.with_name(f"partial-{file.name}")
-        model.save_weights(temporary)
-        os.replace(temporary, file)
+        Only the phase's own epochs try its patience: an earlier phase may have ended with
+        some that were no better.
+        """
+        trained = self.trained()
+        return trained >= epochs or min(trained, self._stale()) >= patience
 
-    def save_state(self) -> None:
-        """Replace ``state.json``; weights it no longer names are removed."""
-        temporary = self._state_file.with_suffix(".partial")
-        temporary.write_text(json.dumps(dataclasses.asdict(self.state), indent=1), encoding="utf-8")
-        os.replace(temporary, self._state_file)
-        for file in self.folder.glob("resume-*.weights.h5"):
-            if file.name != self.state.weights:
-                file.unlink()
+    def restore(self, model: keras.Model, deployable: keras.Model) -> None:
+        """Give a compiled model, built anew or just trained, what the present phase goes on from.
+
+        Within a phase that is the last epoch, with its optimizer; at the start of a later
+        phase the best epoch so far.
+        """
+        state = self.state
+        if state.weights is not None and self.trained() > 0:
+            model.load_weights(self.folder / state.weights)
+        elif state.epoch > 0:
+            deployable.load_weights(self.best_weights)
+        if state.epoch > 0:
+            for variable, value in zip(_random_variables(model), state.random_state, strict=True):
+                variable.assign(value)
 
     def end_epoch(
         self, model: keras.Model, deployable: keras.Model, row: dict[str, float], score: float
@@ -107,36 +135,94 @@ class Run:
         state.history.append({"epoch": state.epoch, "phase": state.phase, **row, "score": score})
         if score > state.best_score:
             state.best_score, state.best_epoch = score, state.epoch
-            self.save_weights(deployable, self.best_weights)
+            state.best_weights = f"best-{state.epoch}.weights.h5"
+            self._save_weights(deployable, state.best_weights)
+        state.random_state = [np.asarray(v).tolist() for v in _random_variables(model)]
         state.weights = f"resume-{state.epoch}.weights.h5"
-        self.save_weights(model, self.folder / state.weights)
-        self.save_state()
+        self._save_weights(model, state.weights)
+        self._save_state()
+
+    def end_phase(self) -> None:
+        """Go on to the next phase."""
+        self.state.phase += 1
+        self._save_state()
+
+    def finish(self) -> None:
+        """Mark the run as done; what it could be resumed from is removed."""
+        self.state.done, self.state.weights = True, None
+        self._save_state()
+
+    @property
+    def _state_file(self) -> Path:
+        return self.folder / "state.json"
+
+    def _stale(self) -> int:
+        return self.state.epoch - self.state.best_epoch
+
+    def _read_state(self, inputs: Mapping[str, str]) -> RunState:
+        instead = "give --run another folder, or remove this one"
+        try:
+            state = RunState(**json.loads(self._state_file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise RecipeError(
+                f"{self._state_file}: not the state of a run ({error}); {instead}"
+            ) from None
+        if changed := [name for name, value in inputs.items() if state.inputs.get(name) != value]:
+            raise RecipeError(
+                f"{self.folder} holds a run with another {' and another '.join(changed)}: {instead}"
+            )
+        for name in (state.weights, state.best_weights):
+            if name is not None and not (self.folder / name).is_file():
+                raise RecipeError(f"{self.folder / name}: is missing; {instead}")
+        return state
+
+    def _save_weights(self, model: keras.Model, name: str) -> None:
+        """Write weights under a temporary name, then put them in place."""
+        temporary = self.folder / f"partial-{name}"
+        try:
+            model.save_weights(temporary)
+            os.replace(temporary, self.folder / name)
+        except OSError as error:
+            raise OutputError(f"{self.folder / name}: cannot be written: {error}") from None
+
+    def _save_state(self) -> None:
+        """Replace ``state.json``; weights it does not name are removed."""
+        temporary = self._state_file.with_suffix(".partial")
+        content = json.dumps(dataclasses.asdict(self.state), indent=1)
+        try:
+            temporary.write_text(content, encoding="utf-8")
+            os.replace(temporary, self._state_file)
+        except OSError as error:
+            raise OutputError(f"{self._state_file}: cannot be written: {error}") from None
+        for file in self.folder.glob("*.weights.h5"):
+            if file.name not in (self.state.weights, self.state.best_weights):
+                file.unlink()
+
+
+def _random_variables(model: keras.Model) -> list[Any]:
+    """The counters of the random generators inside a model; ``weights`` leaves them out."""
+    weights = {id(weight) for weight in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]
 
 
 class EpochRecorder(keras.callbacks.Callback):
     """Ends each epoch of one phase: validates, records, and stops when nothing improves."""
 
-    def __init__(
-        self,
-        run: Run,
-        task: Task,
-        patience: int,
-        total_epochs: int,
-    ) -> None:
+    def __init__(self, run: Run, task: Task, recipe: Recipe) -> None:
         super().__init__()
-        self._run, self._task, self._sequence = run, task, task.sequence
-        self._patience, self._total = patience, total_epochs
+        self._run, self._task = run, task
+        self._epochs, self._patience = recipe.phases[run.state.phase].epochs, recipe.patience
+        self._total = sum(phase.epochs for phase in recipe.phases)
         self._started = self._last_line = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._sequence.epoch = self._run.state.epoch
         self._started = self._last_line = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         now = time.monotonic()
         if now - self._last_line >= LOG_EVERY_S:
             self._last_line = now
-            steps = len(self._sequence)
+            steps = self.params["steps"]
             left = (now - self._started) / (batch + 1) * (steps - batch - 1)
             log.info(
                 "epoch %d/%d step %d/%d loss %.4f, %.0f s left in this epoch",
@@ -145,46 +231,53 @@ class EpochRecorder(keras.callbacks.Callback):
             )  # fmt: skip
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        state = self._run.state
+        row = {key: float(value) for key, value in (logs or {}).items()}
+        if not math.isfinite(row["loss"]):
+            raise RecipeError(
+                f"the loss is {row['loss']} in epoch {state.epoch + 1}: "
+                f"lower phases[{state.phase}].learning_rate"
+            )
         figures = self._task.validate()
         score = figures.pop("score")
         seconds = time.monotonic() - self._started
-        state = self._run.state
         state.seconds += seconds
-        row = {key: float(value) for key, value in {**(logs or {}), **figures}.items()}
-        self._run.end_epoch(
-            self.model, self._task.deployable, {**row, "seconds": seconds}, score
-        )
+        row |= {key: float(value) for key, value in figures.items()}
+        self._run.end_epoch(self.model, self._task.deployable, {**row, "seconds": seconds}, score)
         log.info(
             "epoch %d/%d in %.0f s: %s, score %.4f (best %.4f in epoch %d)",
             state.epoch, self._total, seconds,
             ", ".join(f"{key} {value:.4f}" for key, value in row.items()),
             score, state.best_score, state.best_epoch,
         )  # fmt: skip
-        if state.epoch - state.best_epoch >= self._patience:
-            log.info("no improvement in %d epochs: stopping early", self._patience)
+        if self._run.phase_is_over(self._epochs, self._patience):
+            if self._run.trained() < self._epochs:
+                log.info("no better score in %d epochs: this phase ends early", self._patience)
             self.model.stop_training = True
 
 
-def draw_curves(run: Run) -> Path:
-    """Plot every figure of the history over the epochs to ``curves.png``."""
-    import matplotlib
+def draw_curves(run: Run) -> None:
+    """Plot every figure of the history over the epochs to :data:`CURVES`.
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    from matplotlib.figure import Figure
 
     history = run.state.history
     names = [k for k in history[-1] if k not in ("epoch", "phase", "seconds")]
     columns = 3
     rows = math.ceil(len(names) / columns)
-    figure, axes = pyplot.subplots(rows, columns, figsize=(12, 3 * rows), squeeze=False)
-    for axis, name in zip(axes.flat, names, strict=False):
+    figure = Figure(figsize=(12, 3 * rows), layout="tight")
+    for place, name in enumerate(names):
+        axis = figure.add_subplot(rows, columns, place + 1)
         axis.plot([row["epoch"] for row in history], [row.get(name, math.nan) for row in history])
         axis.set_title(name)
         axis.grid(alpha=0.3)
-    for axis in list(axes.flat)[len(names) :]:
-        axis.axis("off")
-    figure.tight_layout()
-    path = run.folder / "curves.png"
-    figure.savefig(path, dpi=80)
-    pyplot.close(figure)
-    return path
+    path = run.folder / CURVES
+    temporary = path.with_name(f"partial-{CURVES}")
+    try:
+        figure.savefig(temporary, dpi=80)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error}") from None

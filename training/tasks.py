@@ -18,8 +18,8 @@ from edge_app.domain import MaskState
 from edge_app.vision.classifier import softmax
 from edge_app.vision.detector import cell_grid, select
 from edge_app.vision.geometry import letterbox
-from training.data.canvases import CanvasSequence, detector_pictures
-from training.data.faces import FaceSequence, Sample, labelled_faces, plain_crop
+from training.data.canvases import CanvasBatches, detector_pictures
+from training.data.faces import FaceBatches, Sample, labelled_faces, plain_crop
 from training.data.store import Store
 from training.metrics.detection import Detections, Truths, average_precision
 from training.models.classifier import build_classifier, freeze_backbone
@@ -47,8 +47,8 @@ class Task:
     """A recipe made concrete.
 
     Attributes:
-        model: What ``fit`` trains; compiled anew in each phase by :attr:`compile`.
-        sequence: Endless batches with an ``epoch`` attribute.
+        model: What ``fit`` trains; it compiles it anew in each phase.
+        batches: ``batch(epoch, index)`` gives any batch of the run.
         validate: Figures on the validation split; ``score`` is the figure of merit.
         deployable: The model to export: float input in -1..1.
         set_phase: Freezes and unfreezes for a phase.
@@ -56,7 +56,7 @@ class Task:
     """
 
     model: keras.Model
-    sequence: Any
+    batches: FaceBatches | CanvasBatches
     validate: Callable[[], dict[str, float]]
     deployable: keras.Model
     set_phase: Callable[[Phase], None]
@@ -64,23 +64,19 @@ class Task:
 
 
 def build_task(recipe: Recipe, store: Store, weights: str | None) -> Task:
-    """The task of a recipe on prepared data, from start weights (see ``--weights``)."""
+    """The task of a recipe on prepared data.
+
+    Args:
+        recipe: What to train.
+        store: Holds the recipe's data sets.
+        weights: "imagenet", a weights file without top, or None for random ones.
+
+    Raises:
+        RecipeError: The weights cannot be used.
+        DatasetError: The data lack what the recipe needs.
+    """
     make = {"classify": _classifier_task, "detect": _detector_task}[recipe.task]
     return make(recipe, store, weights)
-
-
-def build_deployable(recipe: Recipe) -> tuple[keras.Model, keras.Model]:
-    """The model that weights are loaded into and the model to export, without any data."""
-    settings = recipe.model
-    if recipe.task == "classify":
-        model = build_classifier(
-            settings.width, settings.alpha, len(recipe.labels), settings.dropout, None
-        )
-        return model, _bare(model)
-    detector = build_detector(
-        settings.width, settings.height, settings.alpha, settings.channels, None
-    )
-    return _trainer(detector, recipe), inference_model(detector)
 
 
 def _bare(model: keras.Model) -> keras.Model:
@@ -112,7 +108,7 @@ def _classifier_task(recipe: Recipe, store: Store, weights: str | None) -> Task:
 
     return Task(
         model=model,
-        sequence=FaceSequence(store, train, recipe),
+        batches=FaceBatches(store, train, recipe),
         validate=validate,
         deployable=_bare(model),
         set_phase=lambda phase: freeze_backbone(model, phase.frozen),
@@ -173,7 +169,7 @@ def _detector_task(recipe: Recipe, store: Store, weights: str | None) -> Task:
     empty = normalised(
         [letterbox(store.image(r), settings.width, settings.height)[0] for r in rooms]
     ) if rooms else None  # fmt: skip
-    threshold = recipe.thresholds.get("score", 0.5)
+    threshold = recipe.thresholds["score"]
 
     def validate() -> dict[str, float]:
         scores, codes = deployable.predict(pictures, batch_size=32, verbose=0)
@@ -190,7 +186,14 @@ def _detector_task(recipe: Recipe, store: Store, weights: str | None) -> Task:
             figures["alarmed_rooms"] = float(np.mean(alarms >= threshold))
         return {**figures, "score": figures["ap_16px"]}
 
-    return Task(trainer, CanvasSequence(store, recipe), validate, deployable, lambda phase: freeze_trunk(detector, phase.frozen), None)
+    return Task(
+        model=trainer,
+        batches=CanvasBatches(store, recipe),
+        validate=validate,
+        deployable=deployable,
+        set_phase=lambda phase: freeze_trunk(detector, phase.frozen),
+        loss=None,
+    )
 
 
 def normalised(images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 Each effect takes an RGB uint8 picture H x W x 3 and a generator, and returns a new picture
 of the same shape. :func:`degrade` strings them together in the order in which a camera
-applies them: light, optics, sensor, resolution, compression.
+applies them: light, optics, resolution, sensor, compression.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ def light(image: Image, rng: Rng, ranges: CameraRanges) -> Image:
     levels = (np.arange(256) / 255.0) ** gamma
     levels = (levels - 0.5) * contrast + 0.5
     table = np.clip(levels[:, None] * gains * 255, 0, 255).astype(np.uint8)[None]
-    image = cv2.LUT(image, table)  # type: ignore[assignment]
+    lit: Image = cv2.LUT(image, table)  # type: ignore[assignment]
     if rng.random() < ranges.grey:
-        image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)  # type: ignore[assignment]
-    return image
+        return np.repeat(cv2.cvtColor(lit, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
+    return lit
 
 
 def blur(image: Image, rng: Rng, strongest: float) -> Image:

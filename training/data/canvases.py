@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import cv2
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,20 +39,21 @@ def detector_pictures(store: Store, split: str, datasets: Sequence[str]) -> list
         and any(face.origin in ("hand", "teacher", "detector") for face in record.faces)
     ]
     if not records:
-        raise DatasetError(f"no boxed faces of {', '.join(datasets)} in the {split} split")
+        raise DatasetError(
+            f"{store.path}: no picture of {', '.join(datasets)} in the {split} split has a boxed "
+            "face; prepare more pictures, or class folders with --boxes"
+        )
     return records
 
 
-class CanvasSequence(keras.utils.PyDataset):
-    """Endless augmented batches; batch i of epoch e depends on the seed, e and i alone.
+class CanvasBatches:
+    """Augmented batches: batch i of epoch e depends on the seed, e and i alone.
 
-    Yields:
-        Pictures float32 (batch, height, width, 3) in -1..1 and targets
-        (batch, cells, TARGET_COLUMNS).
+    A batch is pictures float32 (batch, height, width, 3) in -1..1 and targets
+    (batch, cells, TARGET_COLUMNS).
     """
 
     def __init__(self, store: Store, recipe: Recipe) -> None:
-        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=12)
         assert recipe.placement is not None
         self._store, self._recipe, self._placement = store, recipe, recipe.placement
         self._size = recipe.model.width, recipe.model.height
@@ -66,15 +66,15 @@ class CanvasSequence(keras.utils.PyDataset):
         self._rooms = [r for r in store.records if r.split == "train" and not r.faces]
         self._rooms = [r for r in self._rooms if r.dataset not in weights]
         if recipe.placement.negatives > 0 and not self._rooms:
-            raise DatasetError("placement.negatives needs pictures without faces: --negatives DIR")
-        self.epoch = 0
+            raise DatasetError(
+                f"{store.path}: placement.negatives needs pictures without faces: "
+                "prepare with --negatives DIR"
+            )
 
-    def __len__(self) -> int:
-        return self._recipe.steps_per_epoch
-
-    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def batch(self, epoch: int, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """One batch of an epoch, both counted from 0."""
         recipe = self._recipe
-        rng = np.random.default_rng([recipe.seed, self.epoch, index])
+        rng = np.random.default_rng([recipe.seed, epoch, index])
         width, height = self._size
         pictures = np.empty((recipe.batch, height, width, 3), np.float32)
         targets = np.empty((recipe.batch, len(self._cells), TARGET_COLUMNS), np.float32)

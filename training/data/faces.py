@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.domain import Image, MaskState
 from edge_app.errors import DatasetError
-from edge_app.vision.geometry import square_crop
+from edge_app.vision.geometry import resize, square_crop
 from training.data.camera import degrade
 from training.data.occluders import render_occluder
 from training.data.overlay import STATE_OF_WEAR, Wear, cut_texture, render_mask
@@ -23,6 +22,9 @@ from training.recipe import Recipe, Sampling
 
 CONTEXT = 1.5
 """A training crop is first cut this much larger, so that it can be turned and shifted."""
+
+WORKING_SIDE = 128
+"""Crops are composed at least this large (masks are drawn on them), then scaled down."""
 
 PHOTO_CLOTH = 0.6
 """Fraction of rendered masks whose cloth is cut from a photo of a real mask."""
@@ -58,12 +60,15 @@ def labelled_faces(
         for record in store.records
         if record.split == split and record.dataset in datasets
         for face in record.faces
-        if face.label in labels and not face.difficult and face.box.short_side >= min_face
+        if face.label is not None
+        and face.label in labels
+        and not face.difficult
+        and face.box.short_side >= min_face
     ]
     if not samples:
         raise DatasetError(
-            f"no labelled faces of {', '.join(datasets)} in the {split} split of {store.path}; "
-            "prepare these data sets first"
+            f"{store.path}: no face of {', '.join(datasets)} in the {split} split is labelled, "
+            f"certain and at least {min_face:g} pixels wide and high; prepare more pictures"
         )
     return samples
 
@@ -80,7 +85,7 @@ def draw_weights(samples: Sequence[Sample], sampling: Sampling) -> NDArray[np.fl
             for s in samples
         ]
     )
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum())
 
 
 def plain_crop(store: Store, sample: Sample, margin: float, size: int) -> Image:
@@ -88,15 +93,14 @@ def plain_crop(store: Store, sample: Sample, margin: float, size: int) -> Image:
     return square_crop(store.image(sample.record), sample.face.box, margin, size)
 
 
-class FaceSequence(keras.utils.PyDataset):
-    """Endless augmented batches; batch i of epoch e depends on the seed, e and i alone.
+class FaceBatches:
+    """Augmented batches: batch i of epoch e depends on the seed, e and i alone.
 
-    Yields:
-        Pictures float32 (batch, size, size, 3) in -1..1 and one-hot labels (batch, labels).
+    A batch is pictures float32 (batch, size, size, 3) in -1..1 and one-hot labels
+    (batch, labels).
     """
 
     def __init__(self, store: Store, samples: Sequence[Sample], recipe: Recipe) -> None:
-        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=12)
         assert recipe.sampling is not None
         self._store, self._samples, self._recipe = store, list(samples), recipe
         self._weights = draw_weights(samples, recipe.sampling)
@@ -108,16 +112,22 @@ class FaceSequence(keras.utils.PyDataset):
         ]
         if recipe.sampling.render > 0 and not (self._bare and self._worn):
             raise DatasetError(
-                "sampling.render needs bare and masked faces with landmarks: prepare with --landmarks"
+                "sampling.render needs bare and masked faces with landmarks: "
+                "prepare with --landmarks"
             )
-        self.epoch = 0
+        drawn = {sample.label for sample in samples}
+        if recipe.sampling.render > 0:
+            drawn |= set(STATE_OF_WEAR.values())
+        if never := [label for label in recipe.labels if label not in drawn]:
+            raise DatasetError(
+                f"{store.path}: no training face is labelled {', '.join(never)}; "
+                f"prepare some, or take it out of labels in {recipe.path}"
+            )
 
-    def __len__(self) -> int:
-        return self._recipe.steps_per_epoch
-
-    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def batch(self, epoch: int, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """One batch of an epoch, both counted from 0."""
         recipe = self._recipe
-        rng = np.random.default_rng([recipe.seed, self.epoch, index])
+        rng = np.random.default_rng([recipe.seed, epoch, index])
         size = recipe.model.width
         pictures = np.empty((recipe.batch, size, size, 3), np.float32)
         labels = np.zeros((recipe.batch, len(recipe.labels)), np.float32)
@@ -148,7 +158,8 @@ class FaceSequence(keras.utils.PyDataset):
         elif label is MaskState.WITHOUT_MASK and landmarks is not None:
             if rng.random() < sampling.occluder:
                 crop = render_occluder(crop, landmarks, rng)
-        crop = place(crop, self._recipe.model.width, sampling, rng)
+        size = self._recipe.model.width
+        crop = resize(place(crop, max(size, WORKING_SIDE), sampling, rng), size, size)
         return degrade(crop, rng, self._recipe.camera), label
 
     def _cloth(self, rng: np.random.Generator) -> Image:
@@ -161,7 +172,7 @@ class FaceSequence(keras.utils.PyDataset):
         assert self._recipe.sampling is not None
         margin, box = self._recipe.sampling.margin, sample.face.box
         wide = (1 + margin) * CONTEXT - 1
-        size = round(self._recipe.model.width * CONTEXT)
+        size = round(max(self._recipe.model.width, WORKING_SIDE) * CONTEXT)
         crop = square_crop(self._store.image(sample.record), box, wide, size)
         if sample.face.landmarks is None:
             return crop, None
@@ -172,7 +183,7 @@ class FaceSequence(keras.utils.PyDataset):
 
 
 def place(context: Image, size: int, sampling: Sampling, rng: np.random.Generator) -> Image:
-    """Turn, shift, scale and mirror a context crop into the model's input."""
+    """Turn, shift, scale and mirror a context crop into a crop of ``size`` pixels."""
     centre = context.shape[0] / 2
     zoom = math.exp(rng.uniform(-1, 1) * math.log(sampling.scale))
     matrix = cv2.getRotationMatrix2D((centre, centre), rng.uniform(-1, 1) * sampling.rotation, zoom)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from training.models.backbone import mobilenet_v2
+
 HEAD = "logits"
 """Name of the last layer; the head is everything after the backbone's pooling."""
 
@@ -23,10 +25,11 @@ def build_classifier(
         labels: Number of classes.
         dropout: Dropped fraction before the last layer.
         weights: "imagenet", a weights file without top, or None for random.
+
+    Raises:
+        RecipeError: The weights cannot be used.
     """
-    base = keras.applications.MobileNetV2(
-        input_shape=(size, size, 3), alpha=alpha, include_top=False, weights=weights
-    )
+    base = mobilenet_v2(size, size, alpha, weights)
     x = layers.GlobalAveragePooling2D(keepdims=True, name="pool")(base.output)
     x = layers.Dropout(dropout, name="dropout")(x)
     x = layers.Conv2D(labels, 1, name=HEAD)(x)
@@ -34,6 +37,9 @@ def build_classifier(
 
 
 def freeze_backbone(model: keras.Model, frozen: bool) -> None:
-    """Train only the head (frozen), or everything including batch norm statistics."""
+    """Train only the head (frozen), or everything including batch norm statistics.
+
+    Frozen batch norm layers also keep their statistics: Keras runs them in inference mode.
+    """
     for layer in model.layers:
         layer.trainable = not frozen or layer.name == HEAD

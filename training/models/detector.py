@@ -20,8 +20,11 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers, ops
+from numpy.typing import NDArray
 
 from edge_app.vision.detector import BASE_SIZE, CODE_GAIN, cell_grid
+from edge_app.vision.geometry import Boxes
+from training.models.backbone import BATCH_NORM_MOMENTUM, mobilenet_v2
 
 STRIDES = (8, 16, 32)
 STEM_END = "block_1_project_BN"
@@ -45,6 +48,13 @@ FOCAL_POWER = 2.0
 BOX_WEIGHT = 2.0
 """Weight of GIoU against the score loss, as in GFL."""
 
+SIZE_RANGES = (2.0, 5.5)
+"""A level with stride s takes faces of 2s to 5.5s (16-44, 32-88, 64 and more; the first
+level also takes everything smaller)."""
+
+MAX_REACH = 1.4
+"""Positive cells lie at most this many strides from the centre; codes reach 1.5."""
+
 TARGET_COLUMNS = 6
 """Per cell: positive (0/1), ignore (0/1), and the box x0, y0, x1, y1 in canvas pixels."""
 
@@ -52,7 +62,9 @@ TARGET_COLUMNS = 6
 def build_detector(
     width: int, height: int, alpha: float, channels: int, weights: str | None
 ) -> keras.Model:
-    """The model: input (1, height, width, 3) in -1..1, output (N, 5): score logit, 4 codes.
+    """The model as it is trained: input (height, width, 3) in -1..1, two outputs.
+
+    Scores (N, 1) are logits, codes (N, 4) lie in 0..6; see :func:`inference_model`.
 
     Args:
         width: Input width, a multiple of 32.
@@ -60,10 +72,11 @@ def build_detector(
         alpha: MobileNetV2 width multiplier.
         channels: Width of the feature pyramid and heads.
         weights: "imagenet", a weights file without top, or None for random.
+
+    Raises:
+        RecipeError: The weights cannot be used.
     """
-    trunk = keras.applications.MobileNetV2(
-        input_shape=(height, width, 3), alpha=alpha, include_top=False, weights=weights
-    )
+    trunk = mobilenet_v2(width, height, alpha, weights)
     blocks = keras.Model(
         trunk.get_layer(STEM_END).output, [trunk.get_layer(n).output for n in TAPS], name=TRUNK
     )
@@ -161,23 +174,29 @@ def _stem(trunk: keras.Model) -> Any:
     """Stride 4, as many channels as the trunk's first two blocks would give."""
     x = trunk.get_layer("Conv1_relu").output
     x = layers.Conv2D(STEM_CHANNELS, 3, 2, padding="same", use_bias=False, name="stem")(x)
-    x = layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.97, name="stem_bn")(x))
-    x = layers.Conv2D(trunk.get_layer(STEM_END).output.shape[-1], 1, use_bias=False, name="squeeze")(x)
-    return layers.BatchNormalization(momentum=0.97, name="squeeze_bn")(x)
+    x = layers.ReLU(6.0)(layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="stem_bn")(x))
+    x = layers.Conv2D(
+        trunk.get_layer(STEM_END).output.shape[-1], 1, use_bias=False, name="squeeze"
+    )(x)
+    return layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="squeeze_bn")(x)
 
 
 def _conv(x: Any, channels: int, name: str) -> Any:
     x = layers.Conv2D(channels, 1, use_bias=False, name=name)(x)
-    return layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.97, name=f"{name}_bn")(x))
+    return layers.ReLU(6.0)(
+        layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_bn")(x)
+    )
 
 
 def _separable(x: Any, channels: int, name: str) -> Any:
     x = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name=f"{name}_dw")(x)
-    x = layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.97, name=f"{name}_dw_bn")(x))
+    x = layers.ReLU(6.0)(
+        layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_dw_bn")(x)
+    )
     return _conv(x, channels, name)
 
 
-def assign_targets(boxes: np.ndarray, ignored: np.ndarray, cells: np.ndarray) -> np.ndarray:
+def assign_targets(boxes: Boxes, ignored: Boxes, cells: NDArray[np.float32]) -> NDArray[np.float32]:
     """Which cell is to find which face.
 
     A face belongs to the levels whose size range holds it (ranges overlap, so that a face
@@ -210,11 +229,3 @@ def assign_targets(boxes: np.ndarray, ignored: np.ndarray, cells: np.ndarray) ->
         target[mine, 1] = 0
         target[mine, 2:] = boxes[i]
     return target
-
-
-SIZE_RANGES = (2.0, 5.5)
-"""A level with stride s takes faces of 2s to 5.5s (16-44, 32-88, 64 and more; the first
-level also takes everything smaller)."""
-
-MAX_REACH = 1.4
-"""Positive cells lie at most this many strides from the centre; codes reach 1.5."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import cv2
@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from edge_app.domain import Image
+from training.data.splits import Split
+from training.data.store import FaceRecord, Record, Store, StoreWriter, open_store
 
 Photo = Callable[..., Image]
 Save = Callable[[Path, Image], Path]
+MakeStore = Callable[[Iterable[tuple[str, Split, Image, tuple[FaceRecord, ...]]]], Store]
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +39,26 @@ def save() -> Save:
         return path
 
     return write
+
+
+@pytest.fixture
+def make_store(tmp_path: Path) -> MakeStore:
+    """``make_store(pictures)`` writes and opens a store.
+
+    Each picture is (data set, split, RGB image, faces); its file is ``SET/NUMBER.png``.
+    """
+
+    def make(pictures: Iterable[tuple[str, Split, Image, tuple[FaceRecord, ...]]]) -> Store:
+        records = []
+        with StoreWriter(tmp_path / "store") as writer:
+            for number, (dataset, split, image, faces) in enumerate(pictures):
+                height, width = image.shape[:2]
+                file = f"{dataset}/{number}.png"
+                offset = writer.add(image)
+                records.append(
+                    Record(dataset, file, "", file, split, width, height, 1.0, offset, faces)
+                )
+            writer.finish(records, {"datasets": {record.dataset: {} for record in records}})
+        return open_store(tmp_path / "store")
+
+    return make
