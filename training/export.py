@@ -29,7 +29,7 @@ from edge_app.vision.interpreter import load_interpreter
 from training.data.store import Store, open_store
 from training.fit import FLOAT_MODEL, RUNS, SUMMARY
 from training.recipe import Recipe
-from training.recipe_file import load_recipe
+from training.recipe_file import as_argument, load_recipe
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def export(recipe: Recipe, data: Path, folder: Path, out: Path) -> tuple[Path, d
         "bytes": len(content),
         "parity": parity,
         "training": {key: value for key, value in summary.items() if key != "history"},
-        "export_command": f"python -m training export {recipe.path.stem}",
+        "export_command": f"python -m training export {as_argument(recipe)}",
     }
     return _write_bundle(card, content, out), parity
 

