@@ -192,7 +192,9 @@ def test_the_light_follows_the_camera_and_is_off_after_a_stop(
     assert rig.run(day()) == 0
     assert rig.was_lit("red")
     assert rig.lamps_are_off()
-    assert [s for s in signals(caplog) if s != "IDLE"] == ["FAULT", "NO_MASK", "COMPLIANT"]
+    told = [s for s in signals(caplog) if s != "IDLE"]
+    # FAULT while it starts; a busy machine may look at the light first when frames flow already.
+    assert told[told[0] == "FAULT" :] == ["NO_MASK", "COMPLIANT"]
     shown = [seen.signal for seen in rig.sink.observations]
     assert Signal.NO_MASK in shown
     assert shown[-1] is Signal.COMPLIANT
