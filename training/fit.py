@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_app.errors import DatasetError, OutputError, RecipeError
+from edge_app.recording import write_atomically
 from training.data.store import Store, open_store
 from training.recipe import Phase, Recipe
 from training.recipe_file import as_argument, load_recipe
@@ -303,10 +304,4 @@ def _write_summary(run: Run, recipe: Recipe, store: Store, start: StartWeights) 
         "versions": {"keras": keras.__version__, "tensorflow": tensorflow.__version__},
         "history": run.state.history,
     }
-    path = run.folder / SUMMARY
-    temporary = path.with_suffix(".partial")
-    try:
-        temporary.write_text(json.dumps(summary, indent=1), encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error}") from None
+    write_atomically(run.folder / SUMMARY, json.dumps(summary, indent=1).encode())

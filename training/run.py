@@ -24,6 +24,7 @@ import keras
 import numpy as np
 
 from edge_app.errors import OutputError, RecipeError
+from edge_app.recording import write_atomically
 from training.recipe import Recipe
 from training.tasks import Task
 
@@ -187,13 +188,8 @@ class Run:
 
     def _save_state(self) -> None:
         """Replace ``state.json``; weights it does not name are removed."""
-        temporary = self._state_file.with_suffix(".partial")
         content = json.dumps(dataclasses.asdict(self.state), indent=1)
-        try:
-            temporary.write_text(content, encoding="utf-8")
-            os.replace(temporary, self._state_file)
-        except OSError as error:
-            raise OutputError(f"{self._state_file}: cannot be written: {error}") from None
+        write_atomically(self._state_file, content.encode())
         for file in self.folder.glob("*.weights.h5"):
             if file.name not in (self.state.weights, self.state.best_weights):
                 file.unlink()

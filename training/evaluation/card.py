@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edge_app.errors import OutputError
+from edge_app.recording import write_atomically
 from edge_app.vision.bundle import card_path
 
 
@@ -28,12 +28,7 @@ def record_metrics(model: Path, report: Mapping[str, Any], engine: str) -> Path:
     path = card_path(model)
     card = json.loads(path.read_text(encoding="utf-8"))
     card["metrics"] = {"split": report["split"], **_compact(report, engine)}
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        temporary.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+    write_atomically(path, (json.dumps(card, indent=2) + "\n").encode())
     return path
 
 
