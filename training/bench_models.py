@@ -161,6 +161,7 @@ def _times(
 def _ratios(times: dict[str, list[float]]) -> dict[str, Any]:
     pairs = (
         (OURS, YUNET),
+        (OURS_NETWORK, YUNET),
         (OURS, AIZOO),
         (CLASSIFIER, CORAL),
         (CLASSIFIER_NETWORK, CORAL_NETWORK),

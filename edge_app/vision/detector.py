@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from edge_app.domain import Box, Face, Image
 from edge_app.vision.bundle import Bundle
 from edge_app.vision.geometry import Boxes, clip, letterbox, nms
+from edge_app.vision.interpreter import dequantize, quantize
 
 BASE_SIZE = 4.0
 """Box size, in strides, that a size code of 0 stands for."""
@@ -43,14 +45,19 @@ class BundleDetector:
         self._cells = cell_grid(card.input_width, card.input_height, card.strides)
         outputs = bundle.interpreter.outputs
         self._scores_at = next(i for i, output in enumerate(outputs) if output.shape[-1] == 1)
+        self._scores, self._codes = outputs[self._scores_at], outputs[1 - self._scores_at]
+        self._stored_threshold = math.floor(quantize(self.score_threshold, self._scores))
 
     def detect(self, image: Image) -> list[Face]:
         card = self.bundle.card
         canvas, mapping = letterbox(image, card.input_width, card.input_height)
-        outputs = self.bundle.interpreter.run_real(canvas[None])
-        scores = outputs[self._scores_at][0, :, 0]
-        codes = outputs[1 - self._scores_at][0]
-        boxes, kept = select(codes, scores, self._cells, self.score_threshold, card.nms_iou)
+        outputs = self.bundle.interpreter.run(canvas[None])
+        stored = outputs[self._scores_at][0, :, 0]
+        # Few cells reach the threshold: only those are turned into real values.
+        near = np.flatnonzero(stored >= self._stored_threshold)
+        scores = dequantize(stored[near], self._scores)
+        codes = dequantize(outputs[1 - self._scores_at][0, near], self._codes)
+        boxes, kept = select(codes, scores, self._cells[near], self.score_threshold, card.nms_iou)
         height, width = image.shape[:2]
         found = clip(mapping.to_source(boxes), width, height)
         return [

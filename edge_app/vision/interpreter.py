@@ -83,6 +83,11 @@ def dequantize(stored: NDArray[Any], tensor: Tensor) -> NDArray[np.float32]:
     return (stored.astype(np.float32) - tensor.zero_point) * np.float32(tensor.scale)
 
 
+def quantize(value: float, tensor: Tensor) -> float:
+    """Where a real value lies on a tensor's stored scale, not rounded; as is for a float one."""
+    return value if tensor.scale == 0 else value / tensor.scale + tensor.zero_point
+
+
 def load_interpreter(model: bytes, threads: int = 1) -> Interpreter:
     """Open a model from memory.
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 
 from edge_app.domain import Image
-from edge_app.vision.geometry import resize
+from training.data.pictures import average_down
 
 SURE_DISTANCE = 4
 """Up to this many different bits the hash alone decides."""
@@ -53,7 +53,7 @@ def fingerprint(image: Image) -> Fingerprint:
     """The fingerprint of an RGB picture."""
     grey = PilImage.fromarray(image).convert("L")
     mirrored = grey.transpose(PilImage.Transpose.FLIP_LEFT_RIGHT)
-    small = resize(image, THUMB_SIZE, THUMB_SIZE)
+    small = average_down(image, THUMB_SIZE, THUMB_SIZE)
     thumb = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
     return Fingerprint(_phash(grey), _phash(mirrored), thumb)
 

@@ -16,11 +16,10 @@ from edge_app.domain import Box, Image, MaskState
 from edge_app.errors import DatasetError
 from edge_app.vision.bundle import load_bundle
 from edge_app.vision.detector import BundleDetector
-from edge_app.vision.geometry import resize
 from training.data.boxes import Found, central_square, detect_boxes, labelled_faces
 from training.data.groups import Fingerprint, fingerprint
 from training.data.landmarks import Landmarker
-from training.data.pictures import read_picture
+from training.data.pictures import average_down, read_picture
 from training.data.samples import Dataset, Problem, Sample, Severity, all_lost, settle
 from training.data.splits import Split
 from training.data.store import FaceRecord, Record
@@ -102,7 +101,8 @@ class Opener:
         if self.landmarks is not None:
             faces = [self._models.landmarker.mark(picture.image, face) for face in faces]
         scale = min(1.0, self.max_side / max(width, height))
-        image = resize(picture.image, max(1, round(width * scale)), max(1, round(height * scale)))
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        image = average_down(picture.image, *size) if scale < 1 else picture.image
         record = Record(
             dataset=sample.dataset,
             file=sample.file,

@@ -45,6 +45,14 @@ def read_picture(path: Path) -> Picture:
     return Picture(image, hashlib.sha256(content).hexdigest())
 
 
+def average_down(image: Image, width: int, height: int) -> Image:
+    """Scale a picture by area averaging: exact at any scale, where nobody waits for it.
+
+    :func:`edge_app.vision.geometry.resize` is the device's fast way.
+    """
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
 def _is_truncated(content: bytes) -> bool:
     """Whether a JPEG or PNG lacks its end; decoders fill the missing part with grey."""
     if content.startswith(b"\xff\xd8"):

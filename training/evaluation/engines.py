@@ -29,6 +29,10 @@ class KerasEngine:
             for i, output in enumerate(outputs)
         )
 
+    def run(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """As :meth:`run_real`: what a float model stores is the real value."""
+        return self.run_real(batch)
+
     def run_real(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Run once on pictures uint8 (1, H, W, 3); outputs in the order of :attr:`outputs`."""
         result = self._model.predict_on_batch(batch.astype(np.float32) / 127.5 - 1)

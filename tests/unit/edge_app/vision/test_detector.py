@@ -120,6 +120,20 @@ def test_two_faces_are_two_and_a_dark_room_has_none(detector: BundleDetector, pa
     assert detector.detect(paint({})) == []
 
 
+@pytest.mark.parametrize("threshold", [0.02, 0.3, 0.5, 0.9])
+def test_only_near_cells_are_decoded_and_none_is_lost(
+    threshold: float, tiny: Path, paint: Any
+) -> None:
+    detector = BundleDetector(load_bundle(tiny / "tiny_detector", "detect"), threshold)
+    image = paint({(2, 5): BARE, (8, 3): BARE, (12, 6): BARE})
+    card, interpreter = detector.bundle.card, detector.bundle.interpreter
+    by_width = {v.shape[-1]: v[0] for v in interpreter.run_real(image[None])}
+    cells = cell_grid(card.input_width, card.input_height, card.strides)
+    _, every = select(by_width[4], by_width[1][:, 0], cells, threshold, card.nms_iou)
+    assert [face.score for face in detector.detect(image)] == every.tolist()
+    assert len(every) >= (3 if threshold < 0.9 else 0)
+
+
 def test_the_threshold_can_be_set(tiny: Path, paint: Any) -> None:
     bundle = load_bundle(tiny / "tiny_detector", "detect")
     assert BundleDetector(bundle).score_threshold == 0.5

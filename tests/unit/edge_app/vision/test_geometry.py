@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -209,6 +210,14 @@ def test_shrinking_averages_and_does_not_alias() -> None:
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::2] = 254
     assert (resize(stripes, 16, 16) == 127).all()
+
+
+@pytest.mark.parametrize("size", [(256, 192), (136, 102), (61, 46)])
+def test_shrinking_gives_nearly_the_area_average(size: tuple[int, int]) -> None:
+    coarse = np.random.default_rng(3).integers(0, 256, (12, 16, 3), np.uint8)
+    image = np.asarray(cv2.resize(coarse, (640, 480), interpolation=cv2.INTER_CUBIC), np.uint8)
+    exact = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    assert np.abs(resize(image, *size).astype(int) - exact).mean() < 1.5
 
 
 # Intersection over union
