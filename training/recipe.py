@@ -10,6 +10,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from edge_app.domain import MaskState
 from training.data.camera import CameraRanges
@@ -147,10 +148,14 @@ class Recipe:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of everything that decides what a run computes; comments do not count."""
-        values = dataclasses.asdict(self)
-        for key in ("path", "licences"):
-            del values[key]
+        """Hash of everything that decides what a run computes; comments do not count.
+
+        Nor do values that are the defaults: a setting that is added later, with a default
+        that changes nothing, leaves the runs and cards made before it as they are.
+        """
+        values = _chosen(self)
+        for key in ("path", "licences", "thresholds"):
+            values.pop(key, None)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -159,3 +164,23 @@ class Recipe:
         draws = self.sampling or self.placement
         assert draws is not None
         return tuple(draws.dataset_weights)
+
+
+def _chosen(settings: Any) -> dict[str, Any]:
+    """The fields of a dataclass that differ from their defaults, as plain values."""
+    chosen: dict[str, Any] = {}
+    for item in dataclasses.fields(settings):
+        value = getattr(settings, item.name)
+        made = item.default_factory
+        default = item.default if made is dataclasses.MISSING else made()
+        if value != default:
+            chosen[item.name] = _plain(value)
+    return chosen
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return _chosen(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge_app.domain import MaskState
+from training.data.camera import CameraRanges
 from training.recipe import ModelSettings, Phase, Placement, Recipe, Sampling
 
 
@@ -40,13 +41,24 @@ def test_the_data_sets_are_those_with_a_weight(recipe: Recipe) -> None:
         {"model": ModelSettings(96, 96)},
         {"labels": (MaskState.WITHOUT_MASK, MaskState.WITH_MASK)},
         {"sampling": Sampling(0.5, 16.0, 0.6, {"street": 1.0, "portraits": 0.5})},
-        {"thresholds": {"confidence_floor": 0.6}},
     ],
 )
 def test_another_value_is_another_run(recipe: Recipe, change: dict[str, object]) -> None:
     assert dataclasses.replace(recipe, **change).fingerprint != recipe.fingerprint
 
 
-def test_where_the_file_lies_and_the_licences_do_not_matter(recipe: Recipe) -> None:
-    moved = dataclasses.replace(recipe, path=Path("elsewhere.toml"), licences={"street": "CC0"})
-    assert moved.fingerprint == recipe.fingerprint
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"path": Path("elsewhere.toml")},
+        {"licences": {"street": "CC0"}},
+        {"thresholds": {"confidence_floor": 0.6}},
+    ],
+)
+def test_what_only_the_card_says_does_not_matter(recipe: Recipe, change: dict[str, object]) -> None:
+    assert dataclasses.replace(recipe, **change).fingerprint == recipe.fingerprint
+
+
+def test_a_default_that_is_written_down_does_not_matter(recipe: Recipe) -> None:
+    written = dataclasses.replace(recipe, patience=8, camera=CameraRanges(gamma=1.8))
+    assert written.fingerprint == recipe.fingerprint
