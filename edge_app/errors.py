@@ -118,3 +118,17 @@ class RecipeError(Permanent, ValueError):
 
 class ExportError(Permanent, RuntimeError):
     """A trained model cannot be turned into a bundle that the device accepts."""
+
+
+class MissingPackageError(Permanent, ImportError):
+    """An optional package is not installed; the message says with which command it comes."""
+
+    exit_code = 2
+
+
+class WorkerLostError(Temporary, RuntimeError):
+    """A job's process on a cluster died again and again."""
+
+
+class TrackingError(Temporary, ConnectionError):
+    """A finished run could not be recorded on the experiment tracking server."""

@@ -127,6 +127,11 @@ def make_folder(path: Path) -> None:
         raise OutputError(f"{path}: cannot make this folder: {error.strerror or error}") from None
 
 
+def why(error: OSError) -> str:
+    """Why something could not be written, in a few words; h5py's errors bring a paragraph."""
+    return os.strerror(error.errno) if error.errno else " ".join(str(error).split())
+
+
 def _replace(partial: Path, path: Path) -> None:
     try:
         partial.replace(path)

@@ -3,35 +3,37 @@
     python -m training fit mask_classifier --weights mobilenet_v2_0.35_no_top.weights.h5
     python -m training fit face_detector --weights mobilenet_v2_0.35_no_top.weights.h5
 
-Runs the recipe's phases one after the other (first a frozen backbone, then all of it), each
-with AdamW, a warm-up and a cosine decay. After every epoch it validates, keeps the best
-weights and saves where to go on: the same command continues after a kill, with the batches
-that the killed run would have seen. The result lies in the run's folder (``build/runs/NAME``):
-``model.keras`` (float, the best epoch), ``fit.json`` (what was done, with hashes), ``curves.png``.
+Runs the recipe's phases one after the other (first a frozen backbone, say, then its last
+blocks or all of it) with AdamW. After every epoch it validates, keeps the best weights and
+saves where to go on: the same command continues after a kill, with the batches that the
+killed run would have seen. The result lies in the run's folder (``build/runs/NAME``):
+``model.keras`` (float, the best epoch), ``fit.json`` (what was done, with hashes),
+``curves.png``, and ``logs`` for TensorBoard.
+
+``KERAS_BACKEND=torch`` in the environment trains a classifier's recipe on PyTorch; ``export``
+takes its model without it.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import itertools
+import importlib
 import json
 import logging
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_app.errors import DatasetError, OutputError, RecipeError
-from edge_app.recording import write_atomically
+from edge_app.recording import why, write_atomically
 from training.data.store import Store, open_store
-from training.recipe import Phase, Recipe
+from training.recipe import Recipe
 from training.recipe_file import as_argument, load_recipe
 
 if TYPE_CHECKING:
     from training.run import Run
-    from training.tasks import Task
 
 log = logging.getLogger(__name__)
 
@@ -95,16 +97,30 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--weights",
         default="imagenet",
-        help="start weights: a MobileNetV2 no-top .weights.h5 file, 'imagenet' (Keras downloads "
+        help="start weights: the backbone's weights file without top, 'imagenet' (Keras downloads "
         "them; the default), 'none', or the model.keras of an earlier run to go on from",
+    )
+    parser.add_argument(
+        "--mlflow",
+        metavar="URI",
+        help="record the finished run on this MLflow server, e.g. http://127.0.0.1:5000",
     )
     parser.set_defaults(run_command=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Entry point of ``fit``."""
-    folder = fit(load_recipe(args.recipe), args.data, args.run, args.weights)
+    recipe = load_recipe(args.recipe)
+    if args.mlflow is None:
+        folder = fit(recipe, args.data, args.run, args.weights)
+        print(f"trained model: {folder / FLOAT_MODEL}")
+        return 0
+    from training.tracking import check_uri, record_run
+
+    check_uri(args.mlflow)
+    folder = fit(recipe, args.data, args.run, args.weights)
     print(f"trained model: {folder / FLOAT_MODEL}")
+    print(f"recorded on {args.mlflow}: run {record_run(folder, args.mlflow, recipe)}")
     return 0
 
 
@@ -117,12 +133,22 @@ def fit(recipe: Recipe, data: Path, folder: Path | None, weights: str) -> Path:
         DatasetError: The prepared data are missing or lack what the recipe needs.
         OutputError: The folder cannot be written.
     """
-    folder = folder or RUNS / recipe.name
-    start = _start_weights(weights)
-    store = open_store(data)
+    start = start_weights(weights)
+    return train_run(recipe, open_store(data), folder or RUNS / recipe.name, start)
+
+
+def train_run(recipe: Recipe, store: Store, folder: Path, start: StartWeights) -> Path:
+    """Train a recipe on an open store, or go on training; writes the results, returns ``folder``.
+
+    Raises:
+        RecipeError: The start weights do not fit, or the folder holds another run.
+        DatasetError: The store lacks what the recipe needs.
+        OutputError: The folder cannot be written.
+    """
     _require_datasets(store, recipe)
     import keras  # slow, so that what is wrong above is said at once
 
+    from training.phases import train
     from training.run import Run, draw_curves
     from training.tasks import build_task
 
@@ -151,63 +177,15 @@ def fit(recipe: Recipe, data: Path, folder: Path | None, weights: str) -> Path:
     return folder
 
 
-def train(task: Task, run: Run, recipe: Recipe) -> None:
-    """Train all phases from where the run stands to their end."""
-    while run.state.phase < len(recipe.phases):
-        if not run.phase_is_over(recipe.phases[run.state.phase].epochs, recipe.patience):
-            _train_phase(task, run, recipe)
-        run.end_phase()
+def start_weights(weights: str) -> StartWeights:
+    """What ``--weights`` says, hashed.
 
+    Args:
+        weights: ``imagenet``, ``none``, a no-top weights file, or an earlier run's model.
 
-def _train_phase(task: Task, run: Run, recipe: Recipe) -> None:
-    """Train the present phase from where it stands to its end."""
-    from training.run import EpochRecorder
-
-    phase = recipe.phases[run.state.phase]
-    task.set_phase(phase)
-    optimizer = _optimizer(phase, recipe)
-    task.model.compile(optimizer=optimizer, loss=task.loss)
-    optimizer.build(task.model.trainable_variables)
-    run.restore(task.model, task.deployable)
-    log.info("phase %d of %d: %s", run.state.phase + 1, len(recipe.phases), phase)
-    task.model.fit(
-        _stream(task.batches, run.state.epoch, recipe.steps_per_epoch),
-        steps_per_epoch=recipe.steps_per_epoch,
-        initial_epoch=run.trained(),
-        epochs=phase.epochs,
-        shuffle=False,
-        verbose=0,
-        callbacks=[EpochRecorder(run, task, recipe)],
-    )
-
-
-def _stream(batches: Any, first_epoch: int, steps: int) -> Iterator[Any]:
-    """All batches from an epoch on.
-
-    A generator, because Keras' PyDataset waits for its workers at the end of every epoch:
-    measured, half a minute each time on two cores.
+    Raises:
+        RecipeError: There is no such file, or a model without the summary of its run.
     """
-    for epoch in itertools.count(first_epoch):
-        for index in range(steps):
-            yield batches.batch(epoch, index)
-
-
-def _optimizer(phase: Phase, recipe: Recipe) -> Any:
-    import keras
-
-    steps = phase.epochs * recipe.steps_per_epoch
-    warmup = round(phase.warmup_epochs * recipe.steps_per_epoch)
-    rate: Any = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=phase.learning_rate / 100 if warmup else phase.learning_rate,
-        decay_steps=max(1, steps - warmup),
-        alpha=0.01,
-        warmup_target=phase.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-    return keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, clipnorm=10.0)
-
-
-def _start_weights(weights: str) -> StartWeights:
     if weights == "none":
         return StartWeights("none", None)
     if weights == "imagenet":
@@ -253,7 +231,7 @@ def _save_model(model: Any, path: Path) -> None:
         model.save(temporary)
         os.replace(temporary, path)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error}") from None
+        raise OutputError(f"{path}: cannot be written: {why(error)}") from None
 
 
 def _origin(model: Path) -> dict[str, Any]:
@@ -285,13 +263,10 @@ def _data_of(store: Store, recipe: Recipe, name: str) -> dict[str, Any]:
 
 
 def _write_summary(run: Run, recipe: Recipe, store: Store, start: StartWeights) -> None:
-    import keras
-    import tensorflow
-
     summary = {
         "recipe": recipe.path.name,
         "recipe_sha256": recipe.fingerprint,
-        "command": f"python -m training fit {as_argument(recipe)} --weights {start.name}",
+        "command": f"{_command(recipe)} --weights {start.name}",
         "seed": recipe.seed,
         "start_weights": start.plain(),
         "data": {name: _data_of(store, recipe, name) for name in _seen(store, recipe)},
@@ -301,7 +276,24 @@ def _write_summary(run: Run, recipe: Recipe, store: Store, start: StartWeights) 
         "best_epoch": run.state.best_epoch,
         "best_score": run.state.best_score,
         "seconds": round(run.state.seconds),
-        "versions": {"keras": keras.__version__, "tensorflow": tensorflow.__version__},
+        "versions": _versions(),
         "history": run.state.history,
     }
     write_atomically(run.folder / SUMMARY, json.dumps(summary, indent=1).encode())
+
+
+def _command(recipe: Recipe) -> str:
+    import keras
+
+    backend = keras.backend.backend()
+    environment = "" if backend == "tensorflow" else f"KERAS_BACKEND={backend} "
+    return f"{environment}python -m training fit {as_argument(recipe)}"
+
+
+def _versions() -> dict[str, str]:
+    """Of Keras and of the backend that it ran on."""
+    import keras
+
+    backend = keras.backend.backend()
+    version = str(importlib.import_module(backend).__version__)
+    return {"keras": keras.__version__, backend: version}

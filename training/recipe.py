@@ -22,15 +22,17 @@ class Phase:
 
     Attributes:
         epochs: At most so many; fewer when nothing improves, see :attr:`Recipe.patience`.
-        learning_rate: Its peak; falls to a hundredth along a cosine.
+        learning_rate: Its peak; how it falls from there says :attr:`Recipe.schedule`.
         frozen: Whether only the layers without start weights are trained.
         warmup_epochs: Epochs over which the learning rate rises from a hundredth.
+        unfreeze_from: Layer of the backbone from which on it is trained; "" means all of it.
     """
 
     epochs: int
     learning_rate: float
     frozen: bool = False
     warmup_epochs: float = 0.0
+    unfreeze_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,11 @@ class ModelSettings:
     Attributes:
         width: Of the input, in pixels.
         height: Of the input, in pixels.
-        alpha: MobileNetV2 width multiplier.
+        alpha: Width multiplier of MobileNet V1 and V2; other backbones have none.
         dropout: Fraction dropped before the last layer (classifier).
         channels: Width of the feature pyramid and heads (detector).
+        backbone: Name in :data:`training.models.backbones.BACKBONES` (classifier).
+        dense: Units of a hidden layer before the last one, 0 for none (classifier).
     """
 
     width: int
@@ -50,6 +54,8 @@ class ModelSettings:
     alpha: float = 0.35
     dropout: float = 0.3
     channels: int = 48
+    backbone: str = "mobilenet_v2"
+    dense: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,8 @@ class Sampling:
         shift: Largest shift of the box, as a fraction of its side.
         scale: Largest scaling of the box is ``1/scale..scale``.
         rotation: Largest rotation in degrees.
+        limits: "DATASET/LABEL" -> at most so many of its faces are used, all splits together;
+            which ones depends on the pictures' hashes alone.
     """
 
     margin: float
@@ -79,6 +87,7 @@ class Sampling:
     shift: float = 0.08
     scale: float = 1.15
     rotation: float = 12.0
+    limits: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +129,13 @@ class Recipe:
         weight_decay: AdamW's.
         label_smoothing: Of the classifier's targets.
         patience: A phase ends after so many epochs of its own without a better score.
+        mixup: Alpha of mixup (Zhang et al. 2018, arXiv:1710.09412); 0 mixes nothing (classifier).
+        class_weights: Whether each class weighs the same in the loss, however often its faces
+            are drawn (classifier).
+        schedule: How the learning rate falls within a phase: ``cosine`` to a hundredth of its
+            peak, or on each ``plateau`` of the metric.
+        metric: Which validation figure chooses the best epoch, see
+            :data:`training.recipe_file.METRICS`; higher is better.
         sampling: Which faces a classifier sees.
         placement: How faces lie on a detector's canvas.
         camera: Augmentation.
@@ -139,6 +155,10 @@ class Recipe:
     weight_decay: float = 0.01
     label_smoothing: float = 0.0
     patience: int = 8
+    mixup: float = 0.0
+    class_weights: bool = False
+    schedule: str = "cosine"
+    metric: str = "score"
     sampling: Sampling | None = None
     placement: Placement | None = None
     camera: CameraRanges = field(default_factory=CameraRanges)

@@ -15,7 +15,8 @@ from typing import Any
 
 from edge_app.domain import MaskState
 from edge_app.errors import RecipeError
-from training.recipe import Recipe
+from training.models.backbones import BACKBONES
+from training.recipe import ModelSettings, Recipe
 
 RECIPES = Path(__file__).parent / "recipes"
 """The recipes of the models that ship."""
@@ -25,6 +26,16 @@ _SECTIONS = {"classify": "sampling", "detect": "placement"}
 
 _THRESHOLDS = {"classify": {"confidence_floor"}, "detect": {"score", "nms_iou"}}
 """What the card of each task must say under ``thresholds``."""
+
+SCHEDULES = ("cosine", "plateau")
+"""How a learning rate falls."""
+
+METRICS = {
+    "classify": ("score", "accuracy", "balanced_accuracy"),
+    "detect": ("score", "ap_16px", "ap_32px"),
+}
+"""The validation figures of each task that may choose the best epoch; for a classifier also
+``recall_LABEL`` of each of its labels."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 """A recipe's name becomes a folder, two files and the bundle's name."""
@@ -50,6 +61,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "alpha": (0.05, 4),
     "dropout": (0, 0.95),
     "channels": (1, 1024),
+    "dense": (0, 4096),
+    "mixup": (0, 4),
+    "limits": (0, 1_000_000),
     "margin": (0, 3),
     "min_face": (0, 1024),
     "class_power": (0, 4),
@@ -99,6 +113,19 @@ def load_recipe(path: str | Path) -> Recipe:
         raw = tomllib.loads(content.decode())
     except (ValueError, RecursionError) as error:
         raise RecipeError(f"{file}: not valid TOML: {error}") from None
+    return recipe_of(raw, file)
+
+
+def recipe_of(raw: dict[str, Any], file: Path) -> Recipe:
+    """A recipe from the tables of its file, checked.
+
+    Args:
+        raw: Keys and values as TOML has them.
+        file: Becomes :attr:`Recipe.path` and is named by errors.
+
+    Raises:
+        RecipeError: An unknown or missing key, a wrong type or a value out of range.
+    """
     recipe: Recipe = dataclasses.replace(_build(Recipe, raw, "", file), path=file)
     if problem := _contradiction(recipe):
         raise RecipeError(f"{file}: {problem}")
@@ -130,9 +157,25 @@ def _contradiction(recipe: Recipe) -> str | None:
     if set(recipe.thresholds) != _THRESHOLDS[recipe.task]:
         wanted = ", ".join(sorted(_THRESHOLDS[recipe.task]))
         return f"[thresholds] of a {recipe.task!r} recipe must hold exactly: {wanted}"
+    if problem := _training_contradiction(recipe):
+        return problem
     if recipe.task == "detect":
         return _detector_contradiction(recipe)
     return _classifier_contradiction(recipe)
+
+
+def _training_contradiction(recipe: Recipe) -> str | None:
+    if recipe.schedule not in SCHEDULES:
+        return f"schedule = {recipe.schedule!r} must be one of: {', '.join(SCHEDULES)}"
+    metrics = [*METRICS[recipe.task], *(f"recall_{label}" for label in recipe.labels)]
+    if recipe.metric not in metrics:
+        return f"metric = {recipe.metric!r} must be one of: {', '.join(metrics)}"
+    for i, phase in enumerate(recipe.phases):
+        if phase.frozen and phase.unfreeze_from:
+            return f"phases[{i}] has frozen = true and unfreeze_from: it can only have one of them"
+        if phase.warmup_epochs and recipe.schedule == "plateau":
+            return f"phases[{i}].warmup_epochs is for schedule = 'cosine'"
+    return None
 
 
 def _classifier_contradiction(recipe: Recipe) -> str | None:
@@ -146,6 +189,21 @@ def _classifier_contradiction(recipe: Recipe) -> str | None:
     rendered |= {MaskState.INCORRECT_MASK} if sampling.render_correct < 1 else set()
     if sampling.render > 0 and not rendered <= set(labels):
         return f"sampling.render makes faces of: {', '.join(sorted(rendered))}; add to labels"
+    allowed = [f"{name}/{label}" for name in recipe.datasets for label in labels]
+    if wrong := [key for key in sampling.limits if key not in allowed]:
+        return f"sampling.limits: {wrong[0]!r} must be one of: {', '.join(allowed)}"
+    return _backbone_contradiction(recipe.model)
+
+
+def _backbone_contradiction(model: ModelSettings) -> str | None:
+    if model.backbone not in BACKBONES:
+        return f"model.backbone = {model.backbone!r} must be one of: {', '.join(BACKBONES)}"
+    backbone = BACKBONES[model.backbone]
+    if model.width < backbone.smallest:
+        least = f"{model.backbone} takes no smaller input than {backbone.smallest}"
+        return f"model.width = {model.width} is too small: {least}"
+    if not backbone.has_alpha and model.alpha != ModelSettings(0, 0).alpha:
+        return f"model.alpha: {model.backbone} has no width multiplier; leave it out"
     return None
 
 
@@ -153,6 +211,12 @@ def _detector_contradiction(recipe: Recipe) -> str | None:
     assert recipe.placement is not None
     if recipe.labels:
         return "labels are for 'classify' recipes: a detector has one class"
+    if recipe.mixup or recipe.class_weights or recipe.model.dense:
+        return "mixup, class_weights and model.dense are for 'classify' recipes"
+    if recipe.model.backbone != ModelSettings(0, 0).backbone:
+        return "model.backbone is for 'classify' recipes: a detector stands on MobileNetV2"
+    if any(phase.unfreeze_from for phase in recipe.phases):
+        return "phases[].unfreeze_from is for 'classify' recipes"
     if recipe.model.width % _DETECTOR_GRID or recipe.model.height % _DETECTOR_GRID:
         return f"model.width and model.height must be multiples of {_DETECTOR_GRID}"
     low, high = recipe.placement.face_px

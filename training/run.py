@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 import math
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,14 +22,7 @@ import keras
 import numpy as np
 
 from edge_app.errors import OutputError, RecipeError
-from edge_app.recording import write_atomically
-from training.recipe import Recipe
-from training.tasks import Task
-
-log = logging.getLogger(__name__)
-
-LOG_EVERY_S = 30.0
-"""A line of progress at least this often."""
+from edge_app.recording import why, write_atomically
 
 CURVES = "curves.png"
 
@@ -45,14 +36,15 @@ class RunState:
         phase: The recipe's phase that is being trained, counted from 0; their number when
             all are over.
         epoch: Epochs trained so far in all phases: the length of the history.
-        best_score: Best figure of merit so far; higher is better.
+        best_score: Best value of the recipe's metric so far; higher is better.
         best_epoch: When that was, counted from 1; 0 before the first epoch.
         seconds: Time spent in epochs.
         weights: File to go on from, None before the first epoch and after the end.
         best_weights: File of the best epoch, None before the first.
         random_state: Of the model's dropout layers, which their weights do not hold.
         done: Whether all phases are over and the results are written.
-        history: One row of figures per epoch, with ``epoch`` from 1 and ``phase`` from 0.
+        history: One row of figures per epoch, with ``epoch`` from 1 and ``phase`` from 0, the
+            training loss, everything that validation gives, and the ``seconds`` it took.
     """
 
     inputs: dict[str, str]
@@ -129,11 +121,15 @@ class Run:
     ) -> None:
         """Record an epoch: history, best weights so far, weights to go on from.
 
-        The best weights are those of the deployable model, which has no optimizer state.
+        Args:
+            model: What is trained, with its optimizer.
+            deployable: Its best weights are kept: it has no optimizer state.
+            row: The epoch's figures.
+            score: The one among them that chooses the best epoch.
         """
         state = self.state
         state.epoch += 1
-        state.history.append({"epoch": state.epoch, "phase": state.phase, **row, "score": score})
+        state.history.append({"epoch": state.epoch, "phase": state.phase, **row})
         if score > state.best_score:
             state.best_score, state.best_epoch = score, state.epoch
             state.best_weights = f"best-{state.epoch}.weights.h5"
@@ -184,7 +180,7 @@ class Run:
             model.save_weights(temporary)
             os.replace(temporary, self.folder / name)
         except OSError as error:
-            raise OutputError(f"{self.folder / name}: cannot be written: {error}") from None
+            raise OutputError(f"{self.folder / name}: cannot be written: {why(error)}") from None
 
     def _save_state(self) -> None:
         """Replace ``state.json``; weights it does not name are removed."""
@@ -199,57 +195,6 @@ def _random_variables(model: keras.Model) -> list[Any]:
     """The counters of the random generators inside a model; ``weights`` leaves them out."""
     weights = {id(weight) for weight in model.weights}
     return [variable for variable in model.variables if id(variable) not in weights]
-
-
-class EpochRecorder(keras.callbacks.Callback):
-    """Ends each epoch of one phase: validates, records, and stops when nothing improves."""
-
-    def __init__(self, run: Run, task: Task, recipe: Recipe) -> None:
-        super().__init__()
-        self._run, self._task = run, task
-        self._epochs, self._patience = recipe.phases[run.state.phase].epochs, recipe.patience
-        self._total = sum(phase.epochs for phase in recipe.phases)
-        self._started = self._last_line = time.monotonic()
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._started = self._last_line = time.monotonic()
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        now = time.monotonic()
-        if now - self._last_line >= LOG_EVERY_S:
-            self._last_line = now
-            steps = self.params["steps"]
-            left = (now - self._started) / (batch + 1) * (steps - batch - 1)
-            log.info(
-                "epoch %d/%d step %d/%d loss %.4f, %.0f s left in this epoch",
-                self._run.state.epoch + 1, self._total, batch + 1, steps,
-                (logs or {}).get("loss", math.nan), left,
-            )  # fmt: skip
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        state = self._run.state
-        row = {key: float(value) for key, value in (logs or {}).items()}
-        if not math.isfinite(row["loss"]):
-            raise RecipeError(
-                f"the loss is {row['loss']} in epoch {state.epoch + 1}: "
-                f"lower phases[{state.phase}].learning_rate"
-            )
-        figures = self._task.validate()
-        score = figures.pop("score")
-        seconds = time.monotonic() - self._started
-        state.seconds += seconds
-        row |= {key: float(value) for key, value in figures.items()}
-        self._run.end_epoch(self.model, self._task.deployable, {**row, "seconds": seconds}, score)
-        log.info(
-            "epoch %d/%d in %.0f s: %s, score %.4f (best %.4f in epoch %d)",
-            state.epoch, self._total, seconds,
-            ", ".join(f"{key} {value:.4f}" for key, value in row.items()),
-            score, state.best_score, state.best_epoch,
-        )  # fmt: skip
-        if self._run.phase_is_over(self._epochs, self._patience):
-            if self._run.trained() < self._epochs:
-                log.info("no better score in %d epochs: this phase ends early", self._patience)
-            self.model.stop_training = True
 
 
 def draw_curves(run: Run) -> None:
@@ -276,4 +221,4 @@ def draw_curves(run: Run) -> None:
         figure.savefig(temporary, dpi=80)
         os.replace(temporary, path)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error}") from None
+        raise OutputError(f"{path}: cannot be written: {why(error)}") from None

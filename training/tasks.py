@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.domain import MaskState
+from edge_app.errors import DatasetError
 from edge_app.vision.classifier import softmax
 from edge_app.vision.detector import cell_grid, select
 from edge_app.vision.geometry import letterbox
 from training.data.canvases import CanvasBatches, detector_pictures
-from training.data.faces import FaceBatches, Sample, labelled_faces, plain_crop
+from training.data.faces import FaceBatches, Sample, class_shares, labelled_faces, plain_crop
 from training.data.store import Store
 from training.metrics.detection import Detections, Truths, average_precision
 from training.models.classifier import build_classifier, freeze_backbone
@@ -49,7 +50,8 @@ class Task:
     Attributes:
         model: What ``fit`` trains; it compiles it anew in each phase.
         batches: ``batch(epoch, index)`` gives any batch of the run.
-        validate: Figures on the validation split; ``score`` is the figure of merit.
+        validate: Figures on the validation split; ``score`` is the figure of merit unless the
+            recipe's metric is another one.
         deployable: The model to export: float input in -1..1.
         set_phase: Freezes and unfreezes for a phase.
         loss: Loss for ``compile``, None when the model computes its own.
@@ -94,13 +96,27 @@ def _classifier_task(recipe: Recipe, store: Store, weights: str | None) -> Task:
     assert recipe.sampling is not None
     settings, sampling = recipe.model, recipe.sampling
     model = build_classifier(
-        settings.width, settings.alpha, len(recipe.labels), settings.dropout, weights
+        settings.width,
+        settings.alpha,
+        len(recipe.labels),
+        settings.dropout,
+        weights,
+        settings.backbone,
+        settings.dense,
     )
-    args = (recipe.datasets, recipe.labels)
-    train = labelled_faces(store, "train", *args, sampling.min_face)
+    for phase in recipe.phases:  # a layer that does not exist is said now, not in its phase
+        freeze_backbone(model, phase.frozen, phase.unfreeze_from)
+    train = labelled_faces(
+        store, "train", recipe.datasets, recipe.labels, sampling.min_face, sampling.limits
+    )
     held_out = validation_faces(store, recipe)
     crops = normalised([plain_crop(store, s, sampling.margin, settings.width) for s in held_out])
     truth = np.array([recipe.labels.index(s.label) for s in held_out])
+    judged = {f"recall_{label}" for label in {s.label for s in held_out}}
+    if recipe.metric.startswith("recall_") and recipe.metric not in judged:
+        raise DatasetError(
+            f"metric = {recipe.metric!r} of {recipe.path}: no validation face has that label"
+        )
 
     def validate() -> dict[str, float]:
         logits = model.predict(crops, batch_size=128, verbose=0)
@@ -111,11 +127,36 @@ def _classifier_task(recipe: Recipe, store: Store, weights: str | None) -> Task:
         batches=FaceBatches(store, train, recipe),
         validate=validate,
         deployable=_bare(model),
-        set_phase=lambda phase: freeze_backbone(model, phase.frozen),
-        loss=keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=recipe.label_smoothing
-        ),
+        set_phase=lambda phase: freeze_backbone(model, phase.frozen, phase.unfreeze_from),
+        loss=_classifier_loss(train, recipe),
     )
+
+
+def _classifier_loss(samples: list[Sample], recipe: Recipe) -> keras.losses.Loss:
+    if not recipe.class_weights:
+        return keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=recipe.label_smoothing
+        )
+    assert recipe.sampling is not None
+    shares = class_shares(samples, recipe.sampling, recipe.labels)
+    return WeightedCrossentropy(1 / (len(shares) * shares), recipe.label_smoothing)
+
+
+class WeightedCrossentropy(keras.losses.CategoricalCrossentropy):
+    """Cross-entropy of logits in which each label has a weight; a mixed label has their mean.
+
+    Args:
+        weights: Of each label, (labels,).
+        label_smoothing: Fraction of a label that is spread over all.
+    """
+
+    def __init__(self, weights: NDArray[np.float64], label_smoothing: float = 0.0) -> None:
+        super().__init__(from_logits=True, label_smoothing=label_smoothing)
+        self._weights = weights.astype(np.float32)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        weights = keras.ops.sum(keras.ops.convert_to_tensor(y_true) * self._weights, axis=-1)
+        return super().call(y_true, y_pred) * weights
 
 
 def validation_faces(store: Store, recipe: Recipe) -> list[Sample]:
@@ -124,14 +165,17 @@ def validation_faces(store: Store, recipe: Recipe) -> list[Sample]:
     Figures on hand-made boxes of street photos are what decides; portraits cropped by a
     machine are nearly all judged right and would drown them.
     """
-    found = labelled_faces(store, "val", recipe.datasets, recipe.labels, VALIDATION_MIN_FACE)
+    assert recipe.sampling is not None
+    found = labelled_faces(
+        store, "val", recipe.datasets, recipe.labels, VALIDATION_MIN_FACE, recipe.sampling.limits
+    )
     return [s for s in found if s.face.origin == "hand"] or found
 
 
 def classifier_validation(
     logits: NDArray[np.float32], truth: NDArray[np.int64], labels: tuple[MaskState, ...]
 ) -> dict[str, float]:
-    """Recall per class, balanced accuracy, and minus the class-balanced log loss as score."""
+    """Recall per class, accuracies, and minus the class-balanced log loss as score."""
     chosen = np.argmax(logits, axis=1)
     surprise = -np.log(np.maximum(softmax(logits)[np.arange(len(truth)), truth], 1e-9))
     present = [i for i in range(len(labels)) if np.any(truth == i)]
@@ -139,6 +183,7 @@ def classifier_validation(
     losses = [float(np.mean(surprise[truth == i])) for i in present]
     return {
         **{f"recall_{labels[i]}": recalls[i] for i in present},
+        "accuracy": float(np.mean(chosen == truth)),
         "balanced_accuracy": float(np.mean(list(recalls.values()))),
         "score": -float(np.mean(losses)),
     }

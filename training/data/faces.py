@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -48,29 +48,67 @@ class Sample:
 
 
 def labelled_faces(
-    store: Store, split: str, datasets: Sequence[str], labels: Sequence[MaskState], min_face: float
+    store: Store,
+    split: str,
+    datasets: Sequence[str],
+    labels: Sequence[MaskState],
+    min_face: float,
+    limits: Mapping[str, int] | None = None,
 ) -> list[Sample]:
     """The faces of a split that can be trained or scored on: labelled, sharp enough, certain.
+
+    Args:
+        store: Where they are.
+        split: Whose pictures.
+        datasets: Names of the data sets that count.
+        labels: Those that count.
+        min_face: Least shorter side of a box, in pixels.
+        limits: See :attr:`training.recipe.Sampling.limits`.
 
     Raises:
         DatasetError: There are none.
     """
-    samples = [
+    usable = [
         Sample(record, face, face.label)
         for record in store.records
-        if record.split == split and record.dataset in datasets
+        if record.dataset in datasets
         for face in record.faces
         if face.label is not None
         and face.label in labels
         and not face.difficult
         and face.box.short_side >= min_face
     ]
+    samples = [s for s in _limited(usable, limits or {}) if s.record.split == split]
     if not samples:
         raise DatasetError(
             f"{store.path}: no face of {', '.join(datasets)} in the {split} split is labelled, "
             f"certain and at least {min_face:g} pixels wide and high; prepare more pictures"
         )
     return samples
+
+
+def _limited(samples: Sequence[Sample], limits: Mapping[str, int]) -> list[Sample]:
+    """The samples, in their order, of which a limited kind keeps the first by its hashes."""
+    left_out: set[int] = set()
+    for kind, most in limits.items():
+        of_kind = [s for s in samples if f"{s.record.dataset}/{s.label}" == kind]
+        of_kind.sort(key=lambda s: (s.record.sha256, s.face.box.as_tuple()))
+        left_out |= {id(sample) for sample in of_kind[most:]}
+    return [sample for sample in samples if id(sample) not in left_out]
+
+
+def class_shares(
+    samples: Sequence[Sample], sampling: Sampling, labels: Sequence[MaskState]
+) -> NDArray[np.float64]:
+    """The expected share of each label among the drawn faces, (labels,); they add up to 1."""
+    weights = draw_weights(samples, sampling)
+    drawn = np.array([weights[[s.label is label for s in samples]].sum() for label in labels])
+    rendered = {
+        MaskState.WITH_MASK: sampling.render_correct,
+        MaskState.INCORRECT_MASK: 1 - sampling.render_correct,
+    }
+    made = np.array([rendered.get(label, 0.0) for label in labels])
+    return np.asarray((1 - sampling.render) * drawn + sampling.render * made)
 
 
 def draw_weights(samples: Sequence[Sample], sampling: Sampling) -> NDArray[np.float64]:
@@ -137,7 +175,7 @@ class FaceBatches:
             labels[row, recipe.labels.index(label)] = 1
         pictures /= 127.5
         pictures -= 1
-        return pictures, labels
+        return mixed(pictures, labels, recipe.mixup, rng) if recipe.mixup else (pictures, labels)
 
     def draw(self, rng: np.random.Generator) -> tuple[Image, MaskState]:
         """One augmented crop and its label."""
@@ -180,6 +218,30 @@ class FaceBatches:
         corner = np.array(box.centre) - side / 2
         points = (np.array(sample.face.landmarks, np.float64) - corner) * (size / side)
         return crop, points.astype(np.float32)
+
+
+def mixed(
+    pictures: NDArray[np.float32],
+    labels: NDArray[np.float32],
+    alpha: float,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A batch blended with itself in another order (mixup, Zhang et al. 2018, arXiv:1710.09412).
+
+    Args:
+        pictures: float32 (batch, height, width, 3).
+        labels: One-hot, float32 (batch, labels).
+        alpha: Of the Beta distribution that each pair's share comes from.
+        rng: Draws order and shares.
+
+    Returns:
+        Pictures and labels of the same shapes.
+    """
+    order = rng.permutation(len(pictures))
+    share = rng.beta(alpha, alpha, len(pictures)).astype(np.float32)[:, None]
+    blended = labels * share + labels[order] * (1 - share)
+    share = share[:, None, None]
+    return pictures * share + pictures[order] * (1 - share), blended
 
 
 def place(context: Image, size: int, sampling: Sampling, rng: np.random.Generator) -> Image:

@@ -108,6 +108,8 @@ def _read_class_folders(root: Path, name: str, problems: list[Problem]) -> list[
             continue
         pictures = pictures_below(path)
         label = label_of(path.name)
+        if label is not None and not pictures:
+            problems.append(Problem(f"{name}/{path.name}", "holds no pictures"))
         for picture in pictures:
             file = name_of(name, root, picture)
             if label is None:

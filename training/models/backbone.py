@@ -1,8 +1,9 @@
-"""The MobileNetV2 backbone that both models stand on."""
+"""One network of keras.applications without its top, with start weights or one clear error."""
 
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import keras
 
@@ -28,20 +29,38 @@ def mobilenet_v2(width: int, height: int, alpha: float, weights: str | None) -> 
     Raises:
         RecipeError: The weights cannot be downloaded or read, or are of another network.
     """
+    return application("MobileNetV2", width, height, weights, alpha=alpha)
+
+
+def application(
+    name: str, width: int, height: int, weights: str | None, **options: Any
+) -> keras.Model:
+    """A network of ``keras.applications`` without its top.
+
+    Args:
+        name: Its function there, ``DenseNet121`` say.
+        width: Input width in pixels.
+        height: Input height in pixels.
+        weights: "imagenet", a weights file without top, or None for random.
+        options: Further arguments of that function, ``alpha`` say.
+
+    Raises:
+        RecipeError: The weights cannot be downloaded or read, or are of another network.
+    """
     with warnings.catch_warnings():
         # Keras only warns of layers that the file does not have: that is another network.
         warnings.filterwarnings("error", "Skipping nested container", UserWarning)
         try:
-            model = keras.applications.MobileNetV2(
-                input_shape=(height, width, 3), alpha=alpha, include_top=False, weights=weights
+            model = getattr(keras.applications, name)(
+                input_shape=(height, width, 3), include_top=False, weights=weights, **options
             )
         except Exception as error:  # Keras wraps a failed download in a bare Exception
             reason = _reason(error) or _reason(error.__context__)
             if weights is None or reason is None:
                 raise
+            called = " ".join([name, *(str(options[key]) for key in ("alpha",) if key in options)])
             raise RecipeError(
-                f"start weights {weights}: cannot be used for MobileNetV2 {alpha} without top: "
-                f"{reason}"
+                f"start weights {weights}: cannot be used for {called} without top: {reason}"
             ) from error
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

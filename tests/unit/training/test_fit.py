@@ -19,11 +19,10 @@ from training.fit import (
     ORIGIN_KEYS,
     SUMMARY,
     _continue_from,
-    _optimizer,
     _require_datasets,
-    _start_weights,
-    _stream,
+    start_weights,
 )
+from training.phases import optimizer, stream
 from training.recipe import ModelSettings, Phase, Recipe, Sampling
 from training.recipe_file import RECIPES, as_argument
 
@@ -57,11 +56,11 @@ SUMMARY_OF_A_RUN = {key: f"its {key}" for key in (*ORIGIN_KEYS, "history")}
 
 
 def test_words_and_files_are_told_apart(tmp_path: Path) -> None:
-    assert _start_weights("none").keras is None
-    assert _start_weights("imagenet").keras == "imagenet"
+    assert start_weights("none").keras is None
+    assert start_weights("imagenet").keras == "imagenet"
     file = tmp_path / "base.weights.h5"
     file.write_bytes(b"abc")
-    start = _start_weights(str(file))
+    start = start_weights(str(file))
     assert (start.name, start.keras) == ("base.weights.h5", str(file))
     assert start.sha256 is not None
     assert start.sha256.startswith("ba7816bf")  # sha256 of "abc"
@@ -71,11 +70,11 @@ def test_words_and_files_are_told_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "said"), [("x.h5", "no such file"), ("", "cannot be read")])
 def test_weights_that_cannot_be_read_are_one_line(name: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=said):
-        _start_weights(str(tmp_path / name))
+        start_weights(str(tmp_path / name))
 
 
 def test_a_model_to_go_on_from_brings_what_it_was_made_from(tmp_path: Path) -> None:
-    start = _start_weights(str(finished_run(tmp_path / "earlier", SUMMARY_OF_A_RUN)))
+    start = start_weights(str(finished_run(tmp_path / "earlier", SUMMARY_OF_A_RUN)))
     assert start.is_model
     assert start.name == "earlier/model.keras"
     assert start.made_by is not None
@@ -88,15 +87,15 @@ def test_a_model_to_go_on_from_brings_what_it_was_made_from(tmp_path: Path) -> N
 def test_a_model_of_unknown_origin_is_refused(summary: Any, tmp_path: Path) -> None:
     model = finished_run(tmp_path / "earlier", summary)
     with pytest.raises(RecipeError, match="does not tell how it was made"):
-        _start_weights(str(model))
+        start_weights(str(model))
     (tmp_path / "earlier" / SUMMARY).unlink()
     with pytest.raises(RecipeError, match="does not tell how it was made"):
-        _start_weights(str(model))
+        start_weights(str(model))
 
 
 def test_going_on_takes_over_the_weights_or_says_that_they_do_not_fit(tmp_path: Path) -> None:
     path = finished_run(tmp_path / "earlier", SUMMARY_OF_A_RUN)
-    start, model = _start_weights(str(path)), small_model(2)
+    start, model = start_weights(str(path)), small_model(2)
     _continue_from(start, model)
     saved = keras.models.load_model(path, compile=False)
     for mine, theirs in zip(model.get_weights(), saved.get_weights(), strict=True):
@@ -107,21 +106,21 @@ def test_going_on_takes_over_the_weights_or_says_that_they_do_not_fit(tmp_path: 
 
 
 def test_the_learning_rate_rises_then_falls_to_a_hundredth() -> None:
-    rate = _optimizer(Phase(4, 0.01, warmup_epochs=1.0), RECIPE)._learning_rate
+    rate = optimizer(Phase(4, 0.01, warmup_epochs=1.0), RECIPE)._learning_rate
     values = [float(rate(step)) for step in range(41)]
     assert values[0] == pytest.approx(0.0001)
     assert values[10] == max(values) == pytest.approx(0.01)
     assert values[:11] == sorted(values[:11])
     assert values[10:] == sorted(values[10:], reverse=True)
     assert values[40] == pytest.approx(0.0001)
-    flat_start = _optimizer(Phase(4, 0.01), RECIPE)._learning_rate
+    flat_start = optimizer(Phase(4, 0.01), RECIPE)._learning_rate
     assert float(flat_start(0)) == pytest.approx(0.01)
 
 
 def test_batches_come_in_order_from_the_first_epoch_on() -> None:
     named = SimpleNamespace(batch=lambda epoch, index: (epoch, index))
-    stream = _stream(named, 3, 2)
-    assert [next(stream) for _ in range(5)] == [(3, 0), (3, 1), (4, 0), (4, 1), (5, 0)]
+    batches = stream(named, 3, 2)
+    assert [next(batches) for _ in range(5)] == [(3, 0), (3, 1), (4, 0), (4, 1), (5, 0)]
 
 
 def test_a_data_set_that_was_not_prepared_is_named(tmp_path: Path) -> None:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_app.domain import MaskState
 from edge_app.errors import RecipeError
+from edge_app.vision.bundle import MODELS_DIR
+from training.models.backbones import BACKBONES
 from training.recipe import Recipe
 from training.recipe_file import _RANGES, RECIPES, load_recipe
 
@@ -105,9 +107,27 @@ def test_every_shipped_recipe_loads_by_name(path: Path) -> None:
     assert recipe.path == path
 
 
+SHIPPED = {path.stem for path in MODELS_DIR.glob("*.json")}
+
+
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda p: p.stem)
-def test_no_shipped_recipe_trains_on_the_non_commercial_set(path: Path) -> None:
-    assert "overlay" not in load_recipe(path).datasets
+def test_no_model_that_ships_is_trained_on_the_non_commercial_set(path: Path) -> None:
+    assert SHIPPED
+    ships = path.stem.removesuffix("_base") in SHIPPED
+    assert not (ships and "overlay" in load_recipe(path).datasets)
+
+
+def test_every_backbone_has_its_row_in_the_comparison() -> None:
+    """And the rows differ in the backbone alone."""
+    rows = {name: load_recipe(f"compare_{name}") for name in BACKBONES}
+    alike = {
+        dataclasses.replace(
+            row, name="", path=Path(), model=dataclasses.replace(row.model, backbone="mlp")
+        ).fingerprint
+        for row in rows.values()
+    }
+    assert len(alike) == 1
+    assert [row.model.backbone for row in rows.values()] == list(BACKBONES)
 
 
 def test_all_values_arrive(tmp_path: Path) -> None:
@@ -124,6 +144,18 @@ def test_all_values_arrive(tmp_path: Path) -> None:
     assert detector.placement is not None
     assert detector.placement.face_px == (9.0, 130.5)
     assert detector.thresholds == {"score": 0.5, "nms_iou": 0.4}
+
+
+def test_training_options_arrive(tmp_path: Path) -> None:
+    content = CLASSIFIER | {"mixup": 0.2, "class_weights": True, "metric": "recall_with_mask"}
+    content = changed(content, "sampling.limits", {"my photos/with_mask": 20})
+    content = changed(content, "phases.1.unfreeze_from", "block_13_expand")
+    recipe = load_recipe(write(tmp_path, content))
+    assert (recipe.mixup, recipe.class_weights) == (0.2, True)
+    assert recipe.metric == "recall_with_mask"
+    assert recipe.phases[1].unfreeze_from == "block_13_expand"
+    assert recipe.sampling is not None
+    assert recipe.sampling.limits == {"my photos/with_mask": 20}
 
 
 def test_a_comment_is_no_other_recipe(tmp_path: Path) -> None:
@@ -178,6 +210,19 @@ def test_a_comment_is_no_other_recipe(tmp_path: Path) -> None:
         ("thresholds", None, "must hold exactly: confidence_floor"),
         ("thresholds.score", 0.5, "must hold exactly: confidence_floor"),
         ("model.height", 96, "model.width and model.height must be equal"),
+        ("model.backbone", "vgg", "model.backbone = 'vgg' must be one of: mobilenet_v1"),
+        ("model.backbone", "inception_v3", "inception_v3 takes no smaller input than 75"),
+        ("model", {"width": 64, "height": 64, "backbone": "vgg16", "alpha": 1.0}, "vgg16 has no"),
+        ("model.dense", -1, "model.dense = -1 is not within 0..4096"),
+        ("mixup", 5, "mixup = 5 is not within 0..4"),
+        ("class_weights", 1, "class_weights = 1 has the wrong type"),
+        ("schedule", "step", "schedule = 'step' must be one of: cosine, plateau"),
+        ("schedule", "plateau", "phases[1].warmup_epochs is for schedule = 'cosine'"),
+        ("metric", "loss", "metric = 'loss' must be one of: score, accuracy, balanced_accuracy"),
+        ("metric", "ap_16px", "metric = 'ap_16px' must be one of"),
+        ("phases.0.unfreeze_from", "x", "phases[0] has frozen = true and unfreeze_from"),
+        ("sampling.limits", {"street/masked": 3}, "'street/masked' must be one of: street/with"),
+        ("sampling.limits", {"street/with_mask": 1.5}, "= 1.5 has the wrong type"),
     ],
 )
 def test_a_wrong_classifier_recipe_is_one_line(
@@ -197,6 +242,10 @@ def test_a_wrong_classifier_recipe_is_one_line(
         ("placement.face_px", [9, 0], "placement.face_px[1] = 0 is not within"),
         ("labels", ["with_mask", "without_mask"], "a detector has one class"),
         ("task", "classify", "needs a [sampling] table"),
+        ("mixup", 0.2, "mixup, class_weights and model.dense are for 'classify' recipes"),
+        ("model.backbone", "vgg16", "a detector stands on MobileNetV2"),
+        ("phases.0.unfreeze_from", "x", "unfreeze_from is for 'classify' recipes"),
+        ("metric", "accuracy", "metric = 'accuracy' must be one of: score, ap_16px, ap_32px"),
     ],
 )
 def test_a_wrong_detector_recipe_is_one_line(
@@ -258,6 +307,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(changes=st.lists(st.tuples(st.sampled_from(KEYS), VALUES), max_size=4))
 def test_random_values_give_a_recipe_or_a_recipe_error(changes: list[tuple[str, Any]]) -> None:
     content = CLASSIFIER
@@ -269,6 +319,7 @@ def test_random_values_give_a_recipe_or_a_recipe_error(changes: list[tuple[str, 
     check_random(write, content)
 
 
+@settings(deadline=None)
 @given(content=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_random_bytes_give_a_recipe_error(content: bytes) -> None:
     def put(folder: Path, content: bytes) -> Path:

@@ -19,7 +19,7 @@ import tensorflow
 
 from edge_app.domain import MaskState
 from edge_app.errors import OutputError, RecipeError
-from training.fit import train
+from training.phases import train
 from training.recipe import ModelSettings, Phase, Recipe, Sampling
 from training.run import CURVES, Run, draw_curves
 from training.tasks import Task

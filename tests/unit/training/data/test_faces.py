@@ -14,8 +14,10 @@ from edge_app.vision.geometry import square_crop
 from training.data.camera import CameraRanges
 from training.data.faces import (
     FaceBatches,
+    class_shares,
     draw_weights,
     labelled_faces,
+    mixed,
     place,
     plain_crop,
 )
@@ -218,3 +220,67 @@ def test_a_placed_crop_moves_no_more_than_allowed() -> None:
         )
     assert np.abs(places).max() <= 6.9  # 0.1 of 64, and the half pixel of resampling
     assert np.abs(places).max() > 4
+
+
+def test_a_limited_kind_keeps_so_many_of_all_splits_and_the_others_all(store) -> None:
+    def kept(split, **limits):
+        limits = {key.replace("_", "/", 1): most for key, most in limits.items()}
+        args = (("street", "portraits"), LABELS, 16.0, limits)
+        return Counter(f"{s.record.dataset}/{s.label}" for s in labelled_faces(store, split, *args))
+
+    whole = kept("train")
+    assert whole == {
+        "street/with_mask": 2, "street/without_mask": 1, "street/incorrect_mask": 1,
+        "portraits/with_mask": 2, "portraits/without_mask": 1,
+    }  # fmt: skip
+    assert kept("train", portraits_with_mask=1) == whole | {"portraits/with_mask": 1}
+    assert "portraits/with_mask" not in kept("train", portraits_with_mask=0)
+    # Bare faces lie in one picture of each split: a limit counts all of them.
+    splits = ("train", "val", "test")
+    left = [kept(split, street_without_mask=2)["street/without_mask"] for split in splits]
+    assert sorted(left) == [0, 1, 1]
+    assert kept("train", street_without_mask=9) == whole
+
+
+def test_a_limit_picks_the_same_faces_whatever_their_order(make_store, photo) -> None:
+    def picked(order):
+        pictures = [("street", Split.TRAIN, photo(i), (face(5, 5, 40, WITH),)) for i in order]
+        store = make_store(pictures)
+        hashed = [
+            dataclasses.replace(record, sha256=f"{i:02d}")
+            for i, record in zip(order, store.records, strict=True)
+        ]
+        store.records[:] = hashed
+        found = labelled_faces(store, "train", ("street",), LABELS, 16.0, {"street/with_mask": 2})
+        return {sample.record.sha256 for sample in found}
+
+    assert picked([3, 1, 2]) == picked([2, 3, 1]) == {"01", "02"}
+
+
+def test_class_shares_are_those_of_the_draws(store) -> None:
+    sampling = dataclasses.replace(SAMPLING, render=0.4, render_correct=0.75)
+    shares = class_shares(train_faces(store), sampling, LABELS)
+    assert shares.sum() == pytest.approx(1)
+    drawn = class_shares(train_faces(store), SAMPLING, LABELS)
+    weights = draw_weights(train_faces(store), SAMPLING)
+    bare = sum(w for w, s in zip(weights, train_faces(store), strict=True) if s.label is WITHOUT)
+    assert drawn[1] == pytest.approx(bare)
+    np.testing.assert_allclose(shares, 0.6 * drawn + [0.3, 0, 0.1])
+
+
+def test_mixup_blends_pictures_and_labels_alike(store) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]]
+    pictures = np.broadcast_to(labels[:, None, None, :], (6, 4, 4, 3)).copy()
+    blended, soft = mixed(pictures, labels, 0.5, rng)
+    np.testing.assert_allclose(blended[:, 0, 0], soft, rtol=1e-6)
+    np.testing.assert_allclose(soft.sum(axis=1), 1, rtol=1e-6)
+    assert ((soft > 0.01) & (soft < 0.99)).any()
+    recipe = dataclasses.replace(RECIPE, mixup=0.5)
+    batches = FaceBatches(store, train_faces(store), recipe)
+    first, again = batches.batch(0, 0), batches.batch(0, 0)
+    np.testing.assert_array_equal(first[0], again[0])
+    plain = FaceBatches(store, train_faces(store), RECIPE).batch(0, 0)
+    assert set(np.unique(plain[1])) == {0, 1}
+    assert first[0].dtype == first[1].dtype == np.float32
+    assert not np.array_equal(first[1], plain[1])

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from edge_app.errors import RecipeError
 from training.models.backbone import BATCH_NORM_MOMENTUM, mobilenet_v2
-from training.models.classifier import HEAD, build_classifier, freeze_backbone
+from training.models.backbones import PREPROCESS
+from training.models.classifier import HEAD, HIDDEN, build_classifier, freeze_backbone
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,35 @@ def test_an_unfrozen_backbone_changes_weights_and_statistics(model) -> None:
     freeze_backbone(model, frozen=False)
     changed = one_step(model)
     assert {"Conv1/kernel", "bn_Conv1/gamma", "bn_Conv1/moving_mean", f"{HEAD}/bias"} <= changed
+
+
+def test_training_from_a_named_layer_leaves_what_is_before_it(model) -> None:
+    """Weights and batch statistics alike: before that layer, batch norm is in inference mode."""
+    freeze_backbone(model, frozen=False, unfreeze_from="block_16_expand")
+    changed = one_step(model)
+    assert {"Conv_1/kernel", "Conv_1_bn/moving_mean", f"{HEAD}/bias"} <= changed
+    backbone = {path.split("/")[0] for path in changed} - {HEAD}
+    assert all(name.startswith(("block_16", "Conv_1")) for name in backbone)
+
+
+def test_a_layer_that_does_not_exist_is_answered_with_the_nearest(model) -> None:
+    for wrong in ("block_16_expnd", HEAD, "pool"):
+        with pytest.raises(RecipeError, match=f"unfreeze_from = '{wrong}' is no layer of the"):
+            freeze_backbone(model, frozen=False, unfreeze_from=wrong)
+    with pytest.raises(RecipeError, match="the nearest names: block_16_expand, "):
+        freeze_backbone(model, frozen=False, unfreeze_from="block_16_expnd")
+
+
+def test_the_hidden_layer_is_part_of_the_head_and_the_preprocessing_is_never_trained() -> None:
+    model = build_classifier(32, 0.35, 2, 0.3, None, "vgg16", dense=8)
+    assert model.output_shape == (None, 2)
+    freeze_backbone(model, frozen=True)
+    trained = {weight.path.split("/")[0] for weight in model.trainable_weights}
+    assert trained == {HEAD, HIDDEN}
+    freeze_backbone(model, frozen=False)
+    trained = {weight.path.split("/")[0] for weight in model.trainable_weights}
+    assert "block1_conv1" in trained
+    assert PREPROCESS not in trained
 
 
 def test_batch_statistics_follow_quickly_enough(model) -> None:
