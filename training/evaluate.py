@@ -5,18 +5,20 @@ folders; with --detector also end to end: found and rightly judged. A detector i
 hand-made boxes, in pictures letterboxed to 320x240, and on pictures without people
 (--negatives). The INT8 file runs in the device's interpreter with the device's code; --float
 runs the float model in its place.
+
+Writes NAME.json for programs, NAME.md, and NAME.html, a page with charts and the worst mistakes.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
-import math
 from pathlib import Path
 from typing import Any
 
 import cv2
 
+from edge_app.domain import Image
 from edge_app.errors import UsageError
 from edge_app.vision.bundle import Bundle, find_bundle, load_bundle, read_card
 from edge_app.vision.classifier import Classifier
@@ -26,12 +28,17 @@ from training.data.readers import Kind
 from training.evaluation import classify, detect, report
 from training.evaluation.card import record_metrics
 from training.evaluation.engines import load_float
+from training.evaluation.options import add_data_options, add_min_face
+from training.evaluation.page import SHOWN_FACES, evaluation_page
 from training.evaluation.pictures import Chosen, FaceFinder, Grouper, Picker, listed_pictures
 from training.metrics.end_to_end import DEFAULT_MIN_FACE
 
 log = logging.getLogger(__name__)
 
 INT8, FLOAT = "INT8", "float"
+
+Measured = tuple[dict[str, Any], str, dict[str, Any], list[Image]]
+"""Figures, the same as Markdown, the data sets, and crops of the worst mistakes."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -45,26 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "bundle", help="path of a .tflite with its card, or a shipped bundle's name"
     )
-    parser.add_argument(
-        "--data",
-        nargs="+",
-        type=Path,
-        default=[],
-        metavar="DIR",
-        help="class folders, Pascal VOC or YOLO data sets",
-    )
-    parser.add_argument(
-        "--split",
-        choices=("test", "all"),
-        help="pictures to score (default: test with --splits, else all)",
-    )
-    parser.add_argument(
-        "--splits",
-        type=Path,
-        metavar="FILE",
-        help="JSON that lists the test pictures (default: splits.json beside the first data set); "
-        "a data set it does not mention is divided as prepare divides it",
-    )
+    add_data_options(parser)
     parser.add_argument(
         "--negatives",
         nargs="+",
@@ -72,12 +60,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=[],
         metavar="DIR",
         help="detectors: pictures without people, where every detection is a false alarm",
-    )
-    parser.add_argument(
-        "--boxes",
-        type=Path,
-        metavar="FILE",
-        help="classifiers: JSON with machine-made boxes of class folders",
     )
     parser.add_argument(
         "--detector",
@@ -92,19 +74,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         dest="float_model",
         help="the bundle's float model (.keras), scored on the same pixels",
     )
-    parser.add_argument(
-        "--min-face",
-        type=_positive,
-        default=DEFAULT_MIN_FACE,
-        metavar="PIXELS",
-        help="classifiers: smallest short side of a hand-made box that counts (default: 24)",
-    )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        help="of the bootstrap and of the division, as prepare's (default: 0)",
-    )
+    add_min_face(parser, DEFAULT_MIN_FACE)
     parser.add_argument(
         "--record",
         action="store_true",
@@ -114,7 +84,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--out",
         type=Path,
         metavar="DIR",
-        help="where NAME.json and NAME.md go (default: build/evaluation)",
+        help="where NAME.json, NAME.md and NAME.html go (default: build/evaluation)",
     )
     parser.set_defaults(run_command=run)
 
@@ -132,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     roots = [*args.data, *args.negatives]
     picker = Picker(listed_pictures(args.split, args.splits, roots), args.seed)
     measure = _measure_classifier if card.task == "classify" else _measure_detector
-    figures, text, pictures = measure(args, engines, picker)
+    figures, text, pictures, faces = measure(args, engines, picker)
     problems = [
         {"file": p.file, "reason": p.reason, "severity": str(p.severity)}
         for p in dict.fromkeys(picker.problems)
@@ -148,7 +118,9 @@ def run(args: argparse.Namespace) -> int:
         "problems": problems,
     }
     markdown = f"# {card.name}\n\n{_data_text(content)}\n{text}\n{report.problems_text(problems)}"
-    files = report.write_report(args.out or Path("build/evaluation"), card.name, content, markdown)
+    page = evaluation_page(content, faces)
+    out = args.out or Path("build/evaluation")
+    files = report.write_report(out, card.name, content, markdown, page)
     print(markdown)
     if args.record:
         files.append(record_metrics(bundle.path, content, INT8))
@@ -158,7 +130,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _measure_classifier(
     args: argparse.Namespace, engines: dict[str, Bundle], picker: Picker
-) -> tuple[dict[str, Any], str, dict[str, Any]]:
+) -> Measured:
     if args.negatives:
         raise UsageError("--negatives is for detectors; this bundle is a classifier")
     detector = None
@@ -174,8 +146,16 @@ def _measure_classifier(
     result: dict[str, Any] = {
         "min_face": args.min_face,
         "classification": classify.figures(faces, list(engines), by_hand, args.seed),
+        "milliseconds": classify.time_per_face(classifiers, faces.judged, args.seed),
     }
+    worst = {name: classify.worst_mistakes(faces.judged, name, SHOWN_FACES) for name in engines}
+    result["worst_mistakes"] = {
+        name: [classify.describe_mistake(judged, name) for judged in some]
+        for name, some in worst.items()
+    }
+    crops = [classify.crop_of(judged, engines[INT8].card) for judged in worst[INT8]]
     text = "## Classification\n\n" + report.classifier_tables(result["classification"])
+    text += "\n" + report.time_text(result["milliseconds"])
     if detector is not None and by_hand:
         pairs = {name: (detector, classifier) for name, classifier in classifiers.items()}
         found = detect.end_to_end(pairs, chosen, picker, args.min_face)
@@ -190,12 +170,12 @@ def _measure_classifier(
     for name, counts in faces.left_out.items():
         pictures[name]["left_out"] = dict(counts)
         pictures[name]["boxes_by_origin"] = dict(faces.origins[name])
-    return result, text, pictures
+    return result, text, pictures, crops
 
 
 def _measure_detector(
     args: argparse.Namespace, engines: dict[str, Bundle], picker: Picker
-) -> tuple[dict[str, Any], str, dict[str, Any]]:
+) -> Measured:
     for option in ("boxes", "detector"):
         if getattr(args, option) is not None:
             raise UsageError(f"--{option} is for classifiers; this bundle is a detector")
@@ -217,7 +197,7 @@ def _measure_detector(
         alarms = detect.negative_figures(detectors, thresholds, negatives, picker)
         result["false_alarms"] = alarms
         text += "\n## False alarms\n\n" + report.negatives_table(alarms)
-    return result, text, _describe([*chosen, *negatives])
+    return result, text, _describe([*chosen, *negatives]), []
 
 
 def _describe(chosen: list[Chosen]) -> dict[str, Any]:
@@ -247,13 +227,3 @@ def _require_distinct(chosen: list[Chosen]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"two data sets are named {name!r}; rename one of the folders")
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 1 <= value <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pixels in 1..10000")
-    return value

@@ -117,7 +117,10 @@ def test_a_classifier_on_hand_made_boxes(tmp_path, voc, models, capsys):
     assert figures["confusion"][2][0] == 1, "the wrong one: green, but said to be incorrect"
     assert figures["uncertain"] == 1
     assert report["data"]["street"]["left_out"] == {"difficult": 1, "under 24 px": 1}
-    assert set(figures["by_size"]) == {"48-96 px"}
+    assert {size: f["samples"] for size, f in figures["by_size"].items()} == {
+        "32-64 px": 1,
+        "64 px and more": 5,
+    }
     printed = capsys.readouterr().out
     assert "| street | 6 |" in printed
     assert "1 faces left out (difficult)" in printed
@@ -210,7 +213,59 @@ def test_problems_in_the_data_are_reported_once_and_the_rest_is_scored(tmp_path,
 
 def test_a_report_is_reproducible(tmp_path, voc, models):
     model = models / "tiny_classifier.tflite"
-    assert evaluate(tmp_path, model, "--data", voc) == evaluate(tmp_path, model, "--data", voc)
+    first, second = (evaluate(tmp_path, model, "--data", voc) for _ in range(2))
+    for report in (first, second):
+        assert report.pop("milliseconds")["INT8"]["median_ms"] > 0
+    assert first == second
+
+
+def test_small_faces_are_judged_by_size_only(tmp_path, models):
+    # 20 px is under the 24 that count, 12 px under the 16 that are judged at all.
+    root = tmp_path / "small"
+    image = np.zeros((60, 200, 3), np.uint8)
+    boxes = {WITH: (10, 10, 40, 40), WITHOUT: (60, 10, 80, 30), INCORRECT: (110, 10, 122, 22)}
+    stated = []
+    for state, (x0, y0, x1, y1) in boxes.items():
+        image[y0:y1, x0:x1, CHANNEL[state]] = 250
+        stated.append(((x0, y0, x1, y1), state, False))
+    write_voc(root, {"a": ([], [])})
+    save(root / "images" / "a.png", image)
+    objects = "".join(
+        f"<object><name>{s}</name><bndbox><xmin>{b[0]}</xmin><ymin>{b[1]}</ymin>"
+        f"<xmax>{b[2]}</xmax><ymax>{b[3]}</ymax></bndbox></object>"
+        for b, s, _ in stated
+    )
+    (root / "annotations" / "a.xml").write_text(
+        f"<annotation><filename>a.png</filename>{objects}</annotation>"
+    )
+    report = evaluate(tmp_path, models / "tiny_classifier.tflite", "--data", root)
+    figures = report["classification"]["INT8"]["small"]
+    assert figures["samples"] == 1
+    assert {size: f["samples"] for size, f in figures["by_size"].items()} == {
+        "16-24 px": 1,
+        "24-32 px": 1,
+    }
+    assert report["data"]["small"]["left_out"] == {"under 24 px": 2}
+    assert report["data"]["small"]["boxes_by_origin"] == {"hand": 1}
+
+
+def test_curves_calibration_and_mistakes(tmp_path, voc, models, capsys):
+    report = evaluate(tmp_path, models / "tiny_classifier.tflite", "--data", voc)
+    figures = report["classification"]["INT8"]["street"]
+    assert figures["one_vs_rest"]["without_mask"]["roc_auc"] == 1.0
+    assert figures["one_vs_rest"]["with_mask"]["positives"] == 2
+    assert sum(b["samples"] for b in figures["calibration"]["bins"]) == 6
+    assert 0 < figures["calibration"]["expected_error"] < 1
+    worst = report["worst_mistakes"]["INT8"]
+    assert (worst[0]["file"], worst[0]["truth"], worst[0]["said"]) == (
+        "street/images/wrong.png", "incorrect_mask", "with_mask",
+    )  # fmt: skip
+    assert [m["confidence"] for m in worst] == sorted(
+        (m["confidence"] for m in worst), reverse=True
+    )
+    printed = capsys.readouterr().out
+    assert "| calibration error |" in printed
+    assert "Time from crop to verdict, median: INT8 " in printed
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")

@@ -2,33 +2,60 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
-from edge_app.domain import Box, MaskState, Verdict
+from edge_app.domain import Box, Image, MaskState, Verdict
 from edge_app.errors import DatasetError
+from edge_app.vision.bundle import Card
 from edge_app.vision.classifier import Classifier
 from edge_app.vision.geometry import square_crop
+from training.data.pictures import read_picture
 from training.data.readers import Problem
 from training.evaluation.pictures import Chosen, FaceFinder, Grouper, Opened, Picker, note
-from training.metrics import classifier_figures
+from training.evaluation.timing import interleaved, summary
+from training.metrics import calibration, classifier_figures, one_vs_rest
 
-SIZE_BUCKETS = (24.0, 32.0, 48.0, 96.0)
-"""Short sides in pixels that divide the faces: hopeless, tiny, small, near, at the camera."""
+SIZE_BUCKETS = (16.0, 24.0, 32.0, 64.0)
+"""Short sides in pixels that divide the faces: hopeless, tiny, small, near, at the door. Faces
+smaller than the first are not judged at all unless ``min_face`` asks for them."""
+
+TIMED_FACES, TIMED_ROUNDS = 20, 100
+"""Different faces that are judged in turn, and how often, to take the time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One face that was scored; ``verdicts`` holds each engine's."""
+    """One face that was scored.
+
+    Attributes:
+        dataset: Name of its data set.
+        file: The picture's name.
+        path: Where the picture lies.
+        box: The face in pixels of the picture.
+        truth: Its label.
+        verdicts: What each engine said.
+        counted: Whether it is large enough for the figures; a smaller one is only in its bucket
+            of the figures by size.
+    """
 
     dataset: str
     file: str
+    path: Path
+    box: Box
     truth: MaskState
-    short_side: float
     verdicts: Mapping[str, Verdict]
+    counted: bool = True
+
+    def said(self, engine: str) -> MaskState:
+        """The state that an engine thinks most probable, certain or not."""
+        probabilities = self.verdicts[engine].probabilities
+        return max(probabilities, key=lambda state: probabilities[state])
 
 
 @dataclass(slots=True)
@@ -50,7 +77,8 @@ def judge_faces(
 ) -> Faces:
     """Judge every face with every engine, from the same crop.
 
-    Hand-made boxes under ``min_face`` pixels and difficult ones are left out, and counted.
+    Hand-made boxes under ``min_face`` pixels and difficult ones are left out, and counted; from
+    the first of :data:`SIZE_BUCKETS` on the small ones are still judged for the figures by size.
     The pictures of class folders are all judged: their label is about the whole picture.
 
     Args:
@@ -68,17 +96,19 @@ def judge_faces(
     for dataset in chosen:
         left_out = faces.left_out.setdefault(dataset.name, Counter())
         origins = faces.origins.setdefault(dataset.name, Counter())
-        before = len(faces.judged)
+        before = sum(judged.counted for judged in faces.judged)
         for opened in picker.open(dataset.samples):
             grouper.add(opened)
             for truth, box, origin in _faces_of(opened, finder, min_face, left_out):
                 crop = square_crop(opened.image, box, card.crop_margin, card.input_width)
                 verdicts = {name: c.judge(crop) for name, c in classifiers.items()}
+                counted = origin != "hand" or box.short_side >= min_face
+                sample = opened.sample
                 faces.judged.append(
-                    Judged(dataset.name, opened.sample.file, truth, box.short_side, verdicts)
+                    Judged(dataset.name, sample.file, sample.path, box, truth, verdicts, counted)
                 )
-                origins[origin] += 1
-        if len(faces.judged) == before:
+                origins[origin] += counted
+        if sum(judged.counted for judged in faces.judged) == before:
             raise DatasetError(f"{dataset.name}: no labelled face of at least {min_face:g} px")
         if origins["whole"]:
             picker.problems.append(_whole_note(dataset.name, origins["whole"]))
@@ -112,14 +142,70 @@ def figures(
     }
 
 
+def worst_mistakes(judged: Sequence[Judged], engine: str, number: int) -> list[Judged]:
+    """The wrong verdicts of an engine that it was surest of, worst first; ``number`` at most."""
+    wrong = [j for j in judged if j.counted and j.said(engine) != j.truth]
+    return sorted(wrong, key=lambda j: (-j.verdicts[engine].confidence, j.file))[:number]
+
+
+def crop_of(judged: Judged, card: Card) -> Image:
+    """What the classifier saw of a face: the picture is read again.
+
+    Raises:
+        DatasetError: The picture cannot be read any more.
+    """
+    image = read_picture(judged.path).image
+    return square_crop(image, judged.box, card.crop_margin, card.input_width)
+
+
+def time_per_face(
+    classifiers: Mapping[str, Classifier], judged: Sequence[Judged], seed: int
+) -> dict[str, Any]:
+    """Milliseconds from crop to verdict by engine, taken on the first faces in turn."""
+    card = next(iter(classifiers.values())).bundle.card
+    crops = [crop_of(j, card) for j in judged[:TIMED_FACES]]
+    rounds = [
+        {
+            name: functools.partial(classifier.judge, crops[i % len(crops)])
+            for name, classifier in classifiers.items()
+        }
+        for i in range(TIMED_ROUNDS)
+    ]
+    return summary(interleaved(rounds, seed))
+
+
+def describe_mistake(judged: Judged, engine: str) -> dict[str, Any]:
+    """A wrong verdict, ready for JSON."""
+    return {
+        "file": judged.file,
+        "box": [round(value, 2) for value in judged.box.as_tuple()],
+        "truth": str(judged.truth),
+        "said": str(judged.said(engine)),
+        "confidence": round(judged.verdicts[engine].confidence, 4),
+    }
+
+
 def _pool(
     judged: Sequence[Judged], groups: Mapping[str, str], engine: str, seed: int
 ) -> dict[str, Any]:
-    result = _figures(judged, groups, engine, seed)
+    counted = [j for j in judged if j.counted]
+    result = _figures(counted, groups, engine, seed)
+    result["one_vs_rest"] = {
+        str(label): asdict(curves)
+        for label, curves in one_vs_rest(
+            [j.truth for j in counted], [j.verdicts[engine].probabilities for j in counted]
+        ).items()
+    }
+    result["calibration"] = asdict(
+        calibration(
+            [j.verdicts[engine].confidence for j in counted],
+            [j.said(engine) == j.truth for j in counted],
+        )
+    )
     result["by_size"] = {}
     edges = (0.0, *SIZE_BUCKETS, float("inf"))
     for low, high in itertools.pairwise(edges):
-        some = [j for j in judged if low <= j.short_side < high]
+        some = [j for j in judged if low <= j.box.short_side < high]
         if some:
             result["by_size"][bucket_name(low, high)] = _figures(some, groups, engine, seed)
     return result
@@ -129,7 +215,7 @@ def _figures(
     judged: Sequence[Judged], groups: Mapping[str, str], engine: str, seed: int
 ) -> dict[str, Any]:
     verdicts = [j.verdicts[engine] for j in judged]
-    best = [max(v.probabilities, key=lambda state: v.probabilities[state]) for v in verdicts]
+    best = [j.said(engine) for j in judged]
     result = asdict(
         classifier_figures([j.truth for j in judged], best, [groups[j.file] for j in judged], seed)
     )
@@ -153,10 +239,11 @@ def _faces_of(
             left_out["difficult"] += 1
         elif face.box is None:
             faces.append((face.label, *finder.find(opened, face.label)))
-        elif face.box.short_side < min_face:
-            left_out[f"under {min_face:g} px"] += 1
         else:
-            faces.append((face.label, face.box, "hand"))
+            if face.box.short_side < min_face:
+                left_out[f"under {min_face:g} px"] += 1
+            if face.box.short_side >= min(min_face, SIZE_BUCKETS[0]):
+                faces.append((face.label, face.box, "hand"))
     return faces
 
 

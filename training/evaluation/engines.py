@@ -21,7 +21,7 @@ class KerasEngine:
     """Runs a Keras model (float32 input in -1..1) like an interpreter with uint8 input."""
 
     def __init__(self, model: Any, runtime: str) -> None:
-        self._model = model
+        self.model = model
         self.runtime = runtime
         outputs = model.outputs
         self.outputs = tuple(
@@ -35,7 +35,7 @@ class KerasEngine:
 
     def run_real(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Run once on pictures uint8 (1, H, W, 3); outputs in the order of :attr:`outputs`."""
-        result = self._model.predict_on_batch(batch.astype(np.float32) / 127.5 - 1)
+        result = self.model.predict_on_batch(batch.astype(np.float32) / 127.5 - 1)
         return list(result) if isinstance(result, list | tuple) else [result]
 
 

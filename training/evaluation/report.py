@@ -1,4 +1,7 @@
-"""Reports: one JSON for programs, the same figures as Markdown tables for people."""
+"""Reports: one JSON for programs, the same figures as Markdown tables for people.
+
+:mod:`training.evaluation.page` makes the page with pictures.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,19 @@ from typing import Any
 
 import cv2
 
-from edge_app.errors import OutputError
+from edge_app.recording import write_atomically
 from edge_app.vision.interpreter import runtime_name
 from training.metrics.classification import LABELS
 from training.metrics.end_to_end import OUTCOMES
 
 SHOWN_PROBLEMS = 20
 """Problems listed in the Markdown; the JSON has all of them."""
+
+CLASSIFIER_HEAD = ["faces", "number", "balanced accuracy", "accuracy", "uncertain"]
+CLASSIFIER_HEAD += [f"recall {label}" for label in LABELS]
+
+Table = tuple[Sequence[str], Sequence[Sequence[object]]]
+"""Head and rows."""
 
 
 def environment() -> dict[str, str]:
@@ -33,8 +42,12 @@ def environment() -> dict[str, str]:
     }
 
 
-def write_report(folder: Path, name: str, report: Mapping[str, Any], markdown: str) -> list[Path]:
-    """Write ``name.json`` and ``name.md``, each at once or not at all.
+def write_report(
+    folder: Path, name: str, report: Mapping[str, Any], markdown: str, page: str | None = None
+) -> list[Path]:
+    """Write ``name.json``, ``name.md`` and, where there is one, the page ``name.html``.
+
+    Each is written at once or not at all.
 
     Raises:
         OutputError: The folder or a file cannot be written.
@@ -43,14 +56,10 @@ def write_report(folder: Path, name: str, report: Mapping[str, Any], markdown: s
         folder / f"{name}.json": json.dumps(report, indent=2) + "\n",
         folder / f"{name}.md": markdown,
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, text in files.items():
-            temporary = path.with_name(f".{path.name}.partial")
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot write the report: {error.strerror}") from None
+    if page is not None:
+        files[folder / f"{name}.html"] = page
+    for path, text in files.items():
+        write_atomically(path, text.encode())
     return list(files)
 
 
@@ -72,36 +81,39 @@ def percent(value: float | None, interval: Mapping[str, float] | None = None) ->
 
 def classifier_tables(figures: Mapping[str, Mapping[str, Any]]) -> str:
     """Tables of :func:`training.evaluation.classify.figures`."""
-    head = ["faces", "number", "balanced accuracy", "accuracy", "uncertain"]
-    head += [f"recall {label}" for label in LABELS]
+    head = CLASSIFIER_HEAD
     parts = []
     for engine, pools in figures.items():
-        parts.append(f"### {engine}\n\n" + table(head, [_row(n, p) for n, p in pools.items()]))
+        rows = [[*classifier_row(n, p), error_percent(p)] for n, p in pools.items()]
+        parts.append(f"### {engine}\n\n" + table([*head, "calibration error"], rows))
         for name, pool in pools.items():
-            sizes = [_row(size, some) for size, some in pool["by_size"].items()]
+            sizes = [classifier_row(size, some) for size, some in pool["by_size"].items()]
             parts.append(f"{engine}, {name}, by short side:\n\n" + table(head, sizes))
-            rows = [
-                (
-                    label,
-                    c["support"],
-                    *(
-                        f"{100 * c[k]:.1f}" if c[k] is not None else "-"
-                        for k in ("recall", "precision", "f1")
-                    ),
-                    *counts,
-                )
-                for (label, c), counts in zip(
-                    pool["classes"].items(), pool["confusion"], strict=True
-                )
-            ]
-            columns = ["truth", "number", "recall", "precision", "F1"]
-            columns += [f"said {label}" for label in LABELS]
-            parts.append(f"{engine}, {name}, by class:\n\n" + table(columns, rows))
+            by_class = table(*by_class_table(pool))
+            parts.append(f"{engine}, {name}, by class:\n\n" + by_class)
     return "\n".join(parts)
+
+
+def by_class_table(pool: Mapping[str, Any]) -> Table:
+    """Figures of each class of one set of faces, and what its faces were taken for."""
+    head = ["truth", "number", "recall", "precision", "F1", "ROC AUC", "average precision"]
+    head += [f"said {label}" for label in LABELS]
+    rows: list[Sequence[object]] = []
+    for (label, c), counts in zip(pool["classes"].items(), pool["confusion"], strict=True):
+        curves = pool["one_vs_rest"].get(str(label), {})
+        figures = [c["recall"], c["precision"], c["f1"]]
+        figures += [curves.get("roc_auc"), curves.get("average_precision")]
+        rows.append((label, c["support"], *(percent(value) for value in figures), *counts))
+    return head, rows
 
 
 def detector_table(figures: Mapping[str, Mapping[str, Any]]) -> str:
     """Table of :func:`training.evaluation.detect.detector_figures`."""
+    return table(*detector_rows(figures))
+
+
+def detector_rows(figures: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The same as head and rows."""
     head = ["detector, data set, short side from", "faces", "AP", "recall", "precision"]
     head += ["false alarms", "at score"]
     rows: list[Sequence[object]] = []
@@ -118,11 +130,16 @@ def detector_table(figures: Mapping[str, Mapping[str, Any]]) -> str:
                     (label, f["faces"], ap, recall, percent(f["precision"]), f["false_alarms"],
                      f"{f['threshold']:g}")
                 )  # fmt: skip
-    return table(head, rows)
+    return head, rows
 
 
 def negatives_table(figures: Mapping[str, Mapping[str, Any]]) -> str:
     """Table of :func:`training.evaluation.detect.negative_figures`."""
+    return table(*negatives_rows(figures))
+
+
+def negatives_rows(figures: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The same as head and rows."""
     head = ["detector, pictures without people", "pictures", "false alarms"]
     head += ["per 100 pictures", "% of pictures with one", "at score"]
     rows = [
@@ -134,32 +151,48 @@ def negatives_table(figures: Mapping[str, Mapping[str, Any]]) -> str:
         for name, folders in figures.items()
         for folder, f in folders.items()
     ]  # fmt: skip
-    return table(head, rows)
+    return head, rows
 
 
 def end_to_end_table(figures: Mapping[str, Mapping[str, Any]]) -> str:
     """Tables of :func:`training.evaluation.detect.end_to_end`."""
-    head = ["data set", "faces", "found", "found and right", "balanced", "wrong", "uncertain"]
-    head += ["false alarms", *(f"right {label}" for label in LABELS)]
     parts = []
     for name, pools in figures.items():
-        rows = [
-            (
-                pool, f["faces"], percent(f["found"] / f["faces"]),
-                percent(f["right"] / f["faces"]), percent(f["balanced_right_rate"]),
-                f["wrong"], f["uncertain"], f["false_alarms"],
-                *(percent(c["right_rate"], c["right_interval"]) for c in f["classes"].values()),
-            )
-            for pool, f in pools.items()
-        ]  # fmt: skip
-        parts.append(f"### {name}\n\n" + table(head, rows))
+        parts.append(f"### {name}\n\n" + table(*end_to_end_rows(pools)))
         for pool, f in pools.items():
-            columns = ["truth", *(f"said {o}" if o in set(LABELS) else o for o in OUTCOMES)]
-            outcomes = [(label, *row) for label, row in zip(LABELS, f["outcomes"], strict=True)]
-            parts.append(
-                f"{name}, {pool}, what became of each face:\n\n" + table(columns, outcomes)
-            )
+            parts.append(f"{name}, {pool}, what became of each face:\n\n" + table(*outcome_rows(f)))
     return "\n".join(parts)
+
+
+def end_to_end_rows(pools: Mapping[str, Any]) -> Table:
+    """One row for each set of pictures that a detector and a classifier judged together."""
+    head = ["data set", "faces", "found", "found and right", "balanced", "wrong", "uncertain"]
+    head += ["false alarms", *(f"right {label}" for label in LABELS)]
+    rows = [
+        (
+            pool, f["faces"], percent(f["found"] / f["faces"]),
+            percent(f["right"] / f["faces"]), percent(f["balanced_right_rate"]),
+            f["wrong"], f["uncertain"], f["false_alarms"],
+            *(percent(c["right_rate"], c["right_interval"]) for c in f["classes"].values()),
+        )
+        for pool, f in pools.items()
+    ]  # fmt: skip
+    return head, rows
+
+
+def outcome_rows(f: Mapping[str, Any]) -> Table:
+    """What became of the faces of each class."""
+    head = ["truth", *(f"said {o}" if o in set(LABELS) else o for o in OUTCOMES)]
+    return head, [(label, *row) for label, row in zip(LABELS, f["outcomes"], strict=True)]
+
+
+def time_text(milliseconds: Mapping[str, Mapping[str, float]]) -> str:
+    """How long a face takes, by engine; one line."""
+    parts = [
+        f"{engine} {t['median_ms']:.2f} ms (95th percentile {t['p95_ms']:.2f})"
+        for engine, t in milliseconds.items()
+    ]
+    return f"Time from crop to verdict, median: {', '.join(parts)}.\n"
 
 
 def problems_text(problems: Sequence[Mapping[str, str]]) -> str:
@@ -172,7 +205,8 @@ def problems_text(problems: Sequence[Mapping[str, str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(name: str, f: Mapping[str, Any]) -> list[object]:
+def classifier_row(name: str, f: Mapping[str, Any]) -> list[object]:
+    """A row of headline figures under :data:`CLASSIFIER_HEAD`."""
     recalls = [percent(c["recall"], c["recall_interval"]) for c in f["classes"].values()]
     return [
         name,
@@ -182,6 +216,11 @@ def _row(name: str, f: Mapping[str, Any]) -> list[object]:
         f["uncertain"],
         *recalls,
     ]
+
+
+def error_percent(pool: Mapping[str, Any]) -> str:
+    """The expected calibration error of a set of faces, in percent."""
+    return percent(pool["calibration"]["expected_error"])
 
 
 def _processor() -> str:

@@ -3,6 +3,7 @@
 Every figure is exactly reproducible: the only random one, the bootstrap, takes a seed.
 """
 
+from training.metrics.calibration import Calibration, CalibrationBin, calibration
 from training.metrics.classification import (
     ClassFigures,
     ClassifierFigures,
@@ -11,6 +12,7 @@ from training.metrics.classification import (
     confusion_matrix,
     wilson,
 )
+from training.metrics.curves import OneVsRest, one_vs_rest
 from training.metrics.detection import (
     Detections,
     FalseAlarms,
@@ -24,6 +26,8 @@ from training.metrics.detection import (
 from training.metrics.end_to_end import EndToEndClass, EndToEndFigures, end_to_end_figures
 
 __all__ = [
+    "Calibration",
+    "CalibrationBin",
     "ClassFigures",
     "ClassifierFigures",
     "Detections",
@@ -32,13 +36,16 @@ __all__ = [
     "FalseAlarms",
     "Interval",
     "Matches",
+    "OneVsRest",
     "Truths",
     "assign",
     "average_precision",
+    "calibration",
     "classifier_figures",
     "confusion_matrix",
     "end_to_end_figures",
     "false_alarms",
     "match",
+    "one_vs_rest",
     "wilson",
 ]

@@ -86,16 +86,22 @@ class Matches:
         """Pictures in the set."""
         return len(self.faces_in)
 
-    def average_precision(self) -> float:
+    def average_precision(self, weights: NDArray[np.int64] | None = None) -> float:
         """Area under the precision-recall curve, all-point interpolated (Pascal VOC 2010).
 
         Detections of equal score enter the curve together, so that the order of the
         pictures does not matter.
 
+        Args:
+            weights: How often each picture counts (a bootstrap's resample), shape
+                (pictures,); None: each once.
+
         Raises:
             ValueError: No truth counts, so precision and recall mean nothing.
         """
-        return self._average_precision(np.ones(self.pictures, np.int64))
+        if weights is None:
+            weights = np.ones(self.pictures, np.int64)
+        return self._average_precision(weights)
 
     def average_precision_interval(
         self,

@@ -30,7 +30,13 @@ def test_a_report_is_json_and_markdown_and_nothing_else(tmp_path):
     assert json.loads(paths[0].read_text()) == {"a": 1}
 
 
+def test_a_page_is_written_beside_them(tmp_path):
+    paths = write_report(tmp_path, "x", {}, "", "<p>é</p>")
+    assert [path.name for path in paths] == ["x.json", "x.md", "x.html"]
+    assert paths[2].read_bytes() == "<p>é</p>".encode()
+
+
 def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot write the report"):
+    with pytest.raises(OutputError, match="cannot make this folder"):
         write_report(tmp_path / "file", "x", {}, "")
