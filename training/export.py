@@ -14,18 +14,18 @@ import argparse
 import hashlib
 import json
 import logging
-import os
-import tempfile
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.errors import ExportError, OutputError
-from edge_app.vision.bundle import CARD_SCHEMA, MODELS_DIR, card_path, load_bundle
+from edge_app.errors import ExportError
+from edge_app.vision.bundle import CARD_SCHEMA, MODELS_DIR, card_path
 from edge_app.vision.interpreter import load_interpreter
+from training.bundle_files import settle, write_bundle
+from training.conversion import Format, convert, saved_model
 from training.data.store import Store, open_store
 from training.fit import FLOAT_MODEL, RUNS, SUMMARY
 from training.recipe import Recipe
@@ -54,6 +54,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--out", type=Path, default=MODELS_DIR, help="where the bundle goes (the shipped models)"
     )
+    parser.add_argument(
+        "--layers",
+        action="store_true",
+        help="show the layers that quantisation changes most, even if little is lost",
+    )
     parser.set_defaults(run_command=run)
 
 
@@ -61,28 +66,39 @@ def run(args: argparse.Namespace) -> int:
     """Entry point of ``export``."""
     recipe = load_recipe(args.recipe)
     folder = args.run or RUNS / recipe.name
-    model, parity = export(recipe, args.data, folder, args.out)
+    model, parity = export(recipe, args.data, folder, args.out, args.layers)
+    layers = parity.pop("layers", None)
     print(f"bundle: {model} and {card_path(model)}")
     print(f"float against INT8 on the validation split: {json.dumps(parity)}")
+    if layers is not None:
+        from training.quantisation_debug import layers_table
+
+        print(f"\nwhere quantisation changes most:\n\n{layers_table(layers)}")
     return 0
 
 
-def export(recipe: Recipe, data: Path, folder: Path, out: Path) -> tuple[Path, dict[str, Any]]:
-    """Quantise the best weights of a run and write the bundle into ``out``.
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """What ``fit`` left.
 
-    Returns:
-        The ``.tflite`` file and the parity figures.
+    Attributes:
+        summary: The content of ``fit.json``.
+        model: The float Keras model of the best epoch, input in -1..1.
+        store: The prepared data that it was trained on.
+    """
+
+    summary: dict[str, Any]
+    model: Any
+    store: Store
+
+
+def open_run(recipe: Recipe, data: Path, folder: Path) -> FinishedRun:
+    """Open a finished run, once it is known to be of this recipe and these data.
 
     Raises:
-        ExportError: The run is not finished or of another recipe or data, an operator would
-            run in float, or the input's quantisation is not that of pixels.
+        ExportError: The run is not finished or of another recipe or data.
         DatasetError: The prepared data are missing or damaged.
-        BundleError: The device would refuse the bundle.
-        OutputError: The bundle cannot be written.
     """
-    from training.flops import float_operators, multiply_adds
-    from training.parity import calibrate
-
     summary_file, float_file = folder / SUMMARY, folder / FLOAT_MODEL
     if not summary_file.is_file() or not float_file.is_file():
         raise ExportError(
@@ -96,12 +112,46 @@ def export(recipe: Recipe, data: Path, folder: Path, out: Path) -> tuple[Path, d
         raise ExportError(f"{folder}: was trained with other data than {data}: give its --data")
     import keras
 
-    float_model = keras.models.load_model(float_file)
-    content = quantise(float_model, calibration_pictures(recipe, store))
+    return FinishedRun(summary, keras.models.load_model(float_file), store)
+
+
+def export(
+    recipe: Recipe, data: Path, folder: Path, out: Path, layers: bool = False
+) -> tuple[Path, dict[str, Any]]:
+    """Quantise the best weights of a run and write the bundle into ``out``.
+
+    Args:
+        recipe: What was trained.
+        data: The prepared data.
+        folder: The run's folder.
+        out: Where the bundle goes.
+        layers: Compare the layers even if the INT8 drop is within its limit.
+
+    Returns:
+        The ``.tflite`` file and the parity figures.
+
+    Raises:
+        ExportError: The run is not finished or of another recipe or data, an operator would
+            run in float, or the input's quantisation is not that of pixels.
+        DatasetError: The prepared data are missing or damaged.
+        BundleError: The device would refuse the bundle.
+        OutputError: The bundle cannot be written.
+    """
+    from training.card_schema import violations
+    from training.flops import float_operators, multiply_adds
+    from training.parity import calibrate, drop
+    from training.quantisation_debug import DROP_LIMIT
+
+    settle(out, recipe.name)
+    run = open_run(recipe, data, folder)
+    pictures = calibration_pictures(recipe, run.store)
+    content = quantise(run.model, pictures)
     if in_float := float_operators(content):
         raise ExportError(f"these operators would run in float: {', '.join(sorted(set(in_float)))}")
     _check_input(content)
-    tuned, parity = calibrate(recipe, store, float_model, content)
+    tuned, parity = calibrate(recipe, run.store, run.model, content)
+    if layers or drop(parity) > DROP_LIMIT:
+        parity["layers"] = _worst_layers(run.model, content, pictures)
     card = {
         "schema": CARD_SCHEMA,
         "name": recipe.name,
@@ -116,13 +166,15 @@ def export(recipe: Recipe, data: Path, folder: Path, out: Path) -> tuple[Path, d
         },
         **tuned,
         "multiply_adds": multiply_adds(content),
-        "parameters": int(float_model.count_params()),
+        "parameters": int(run.model.count_params()),
         "bytes": len(content),
         "parity": parity,
-        "training": {key: value for key, value in summary.items() if key != "history"},
+        "training": {key: value for key, value in run.summary.items() if key != "history"},
         "export_command": f"python -m training export {as_argument(recipe)}",
     }
-    return _write_bundle(card, content, out), parity
+    if wrong := violations(card):
+        raise ExportError(f"the card would not keep to its schema: {wrong[0]}")
+    return write_bundle(card, content, out), parity
 
 
 def quantise(model: Any, pictures: NDArray[np.uint8]) -> bytes:
@@ -132,25 +184,8 @@ def quantise(model: Any, pictures: NDArray[np.uint8]) -> bytes:
         model: One image input (None, height, width, 3).
         pictures: Calibration pictures uint8 (N, height, width, 3).
     """
-    import keras
-    import tensorflow as tf
-
-    _, height, width, channels = model.input_shape
-    one_picture = keras.InputSpec(shape=(1, height, width, channels), dtype="float32", name="image")
-
-    def representative() -> Iterator[list[NDArray[np.float32]]]:
-        for picture in pictures:
-            yield [picture[None].astype(np.float32) / 127.5 - 1]
-
-    with tempfile.TemporaryDirectory() as folder:
-        model.export(folder, verbose=False, input_signature=[one_picture])
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = representative
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = tf.uint8
-        converter.inference_output_type = tf.uint8
-        return bytes(converter.convert())
+    with saved_model(model) as folder:
+        return convert(folder, Format.INT8, pictures)
 
 
 def calibration_pictures(recipe: Recipe, store: Store) -> NDArray[np.uint8]:
@@ -167,7 +202,12 @@ def calibration_pictures(recipe: Recipe, store: Store) -> NDArray[np.uint8]:
     width, height = recipe.model.width, recipe.model.height
     if recipe.sampling is not None:
         samples = labelled_faces(
-            store, "train", recipe.datasets, recipe.labels, recipe.sampling.min_face
+            store,
+            "train",
+            recipe.datasets,
+            recipe.labels,
+            recipe.sampling.min_face,
+            recipe.sampling.limits,
         )
         weights = draw_weights(samples, recipe.sampling)
         picks = rng.choice(len(samples), CALIBRATION_PICTURES, p=weights)
@@ -191,18 +231,9 @@ def _check_input(content: bytes) -> None:
         raise ExportError(f"input quantisation {pinned} is not that of pixels 0..255 for -1..1")
 
 
-def _write_bundle(card: dict[str, Any], content: bytes, out: Path) -> Path:
-    """Put model and card in place, once the device's own code has accepted them."""
-    name = f"{card['name']}.tflite"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=out) as folder:
-            made = Path(folder) / name
-            made.write_bytes(content)
-            card_path(made).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-            load_bundle(made, card["task"])
-            os.replace(made, out / name)
-            os.replace(card_path(made), card_path(out / name))
-    except OSError as error:
-        raise OutputError(f"{out / name}: cannot be written: {error}") from None
-    return out / name
+def _worst_layers(model: Any, content: bytes, pictures: NDArray[np.uint8]) -> list[dict[str, Any]]:
+    from training.quantisation_debug import DEBUG_PICTURES, layer_errors, worst_layers
+
+    with saved_model(model) as folder:
+        exact = convert(folder, Format.FLOAT32, pictures)
+    return worst_layers(layer_errors(exact, content, pictures[:DEBUG_PICTURES]))

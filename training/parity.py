@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,17 @@ def calibrate(
     if recipe.task == "classify":
         return _calibrate_classifier(recipe, store, float_model, content)
     return _calibrate_detector(recipe, store, float_model, content)
+
+
+def drop(parity: Mapping[str, Any]) -> float:
+    """Balanced accuracy that INT8 loses, as a share of 1; negative where it gains.
+
+    0 for a detector, whose parity compares outputs; ``python -m training formats`` has its
+    average precision in every format.
+    """
+    if "int8" not in parity:
+        return 0.0
+    return float(parity["float"]["balanced_accuracy"] - parity["int8"]["balanced_accuracy"])
 
 
 def fit_temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:

@@ -1,0 +1,219 @@
+"""``pipeline``: from data sets to a bundle that may ship, in one command.
+
+    python -m training pipeline door.toml --data door --detector face_detector --weights FILE
+
+Runs prepare, fit, export, evaluate, gate and card one after the other, stops at the first
+that fails, and returns its exit code (1: the gate refused the bundle). Everything lies below one
+folder (``build/pipeline/NAME``): ``data``, ``runs``, ``bundles``, ``evaluation``, ``gate`` and
+the card as ``NAME.md``. The same command again skips what is done and goes on where it was
+stopped, kill -9 included; when data or recipe changed, what depends on them is made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_app.recording import write_atomically
+from training.recipe_file import load_recipe
+from training.steps import Step, file_hash, folder_hash, run_steps
+
+if TYPE_CHECKING:
+    from training.recipe import Recipe
+
+OUT = Path("build/pipeline")
+"""Where everything goes, in a folder of the recipe's name, unless ``--out`` says otherwise."""
+
+SHIPPED = {"classify": "mask_classifier", "detect": "face_detector"}
+"""The bundle that a new one is compared with unless ``--against`` says otherwise."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``pipeline`` to the command line."""
+    parser = subparsers.add_parser(
+        "pipeline",
+        help="prepare, fit, export, evaluate, gate and card in one command",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("recipe", help="a recipe's name (see training/recipes) or a .toml path")
+    parser.add_argument(
+        "--data", nargs="+", type=Path, required=True, metavar="DIR", help="data sets, as prepare's"
+    )
+    parser.add_argument(
+        "--splits",
+        type=Path,
+        metavar="FILE",
+        help="JSON that lists the test pictures (default: none is listed, so that a fifth of "
+        "each data set is test)",
+    )
+    parser.add_argument("--boxes", type=Path, metavar="FILE", help="as prepare's")
+    parser.add_argument("--detector", metavar="BUNDLE", help="as prepare's")
+    parser.add_argument("--landmarks", type=Path, metavar="FILE", help="as prepare's")
+    parser.add_argument(
+        "--negatives",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="DIR",
+        help="folders of pictures without any face",
+    )
+    parser.add_argument("--val-fraction", default="0.1", help="as prepare's (default: 0.1)")
+    parser.add_argument("--weights", default="imagenet", help="as fit's (default: imagenet)")
+    parser.add_argument(
+        "--against", metavar="BUNDLE", help="the bundle to beat (default: the one that ships)"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default build/pipeline/NAME")
+    parser.set_defaults(run_command=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Entry point of ``pipeline``: 0, or the exit code of the step that failed."""
+    from training.cli import main
+
+    recipe = load_recipe(args.recipe)
+    out = args.out or OUT / recipe.name
+    code = run_steps(pipeline_steps(recipe, args, out), out / "steps", main)
+    if code == 0:
+        print(f"may ship: {out / 'bundles' / recipe.name}.tflite and .json; read {recipe.name}.md")
+    return code
+
+
+def pipeline_steps(recipe: Recipe, args: argparse.Namespace, out: Path) -> Iterator[Step]:
+    """The steps, each made when the one before it is done.
+
+    Args:
+        recipe: What to train.
+        args: The command line's options.
+        out: Folder of everything.
+
+    Raises:
+        DatasetError: A data set or file that a step reads is missing.
+        BundleError, BundleNotFoundError: The bundle to beat, or the detector, cannot be read.
+        OutputError: The default list of test pictures cannot be written.
+    """
+    from training.data.store import open_store
+
+    splits = _splits(args.splits, out)
+    sources = _sources(args, splits)
+    store = out / "data"
+    yield Step(
+        "prepare",
+        (
+            "prepare", *map(str, args.data), *_options(args, "boxes", "detector", "landmarks"),
+            *(word for root in args.negatives for word in ("--negatives", str(root))),
+            "--splits", str(splits), "--val-fraction", args.val_fraction, "--out", str(store),
+        ),
+        (store / "manifest.json", store / "records.json"),
+        sources,
+        lambda: open_store(store),
+    )  # fmt: skip
+    data = open_store(store).sha256
+    trains = {"recipe": recipe.fingerprint, "data": data, "weights": _weights(args.weights)}
+    made = Step("fit", (), (), trains).key[:8]
+    folder = out / "runs" / f"{recipe.name}-{made}"
+    float_model = folder / "model.keras"
+    yield Step(
+        "fit",
+        (
+            "fit", args.recipe, "--data", str(store), "--run", str(folder),
+            "--weights", args.weights,
+        ),
+        (float_model, folder / "fit.json"),
+        trains,
+    )  # fmt: skip
+    bundles = out / "bundles"
+    model, card = bundles / f"{recipe.name}.tflite", bundles / f"{recipe.name}.json"
+    yield Step(
+        "export",
+        (
+            "export", args.recipe, "--data", str(store), "--run", str(folder),
+            "--out", str(bundles),
+        ),
+        (model,),
+        {"model": file_hash(float_model), "recipe file": file_hash(recipe.path), "data": data},
+        lambda: _require_pair(model),
+    )  # fmt: skip
+    judged = _judged_on(recipe, args, splits)
+    yield Step(
+        "evaluate",
+        ("evaluate", str(model), *judged, "--record", "--out", str(out / "evaluation")),
+        (*_report(out / "evaluation", recipe.name), card),
+        {"bundle": file_hash(model), **sources},
+    )
+    against = args.against or SHIPPED[recipe.task]
+    yield Step(
+        "gate",
+        ("gate", str(model), "--against", against, *judged, "--out", str(out / "gate")),
+        _report(out / "gate", recipe.name),
+        {"bundle": _bundle_hash(str(model)), "against": _bundle_hash(against), **sources},
+    )
+    page = out / f"{recipe.name}.md"
+    yield Step(
+        "card",
+        ("card", str(model), "--out", str(page)),
+        (page,),
+        {"card": file_hash(card)},
+    )
+
+
+def _splits(given: Path | None, out: Path) -> Path:
+    """The list of test pictures; without one, a list that names none, for every step alike."""
+    if given is not None:
+        return given
+    path = out / "splits.json"
+    if not path.is_file():
+        write_atomically(path, json.dumps({"test": []}).encode())
+    return path
+
+
+def _sources(args: argparse.Namespace, splits: Path) -> dict[str, str]:
+    """Hashes of all that the user gave."""
+    files = [path for path in (splits, args.boxes, args.landmarks) if path is not None]
+    hashes = {str(root): folder_hash(root) for root in [*args.data, *args.negatives]}
+    hashes |= {str(path): file_hash(path) for path in files}
+    if args.detector is not None:
+        hashes["detector"] = _bundle_hash(args.detector)
+    return hashes
+
+
+def _judged_on(recipe: Recipe, args: argparse.Namespace, splits: Path) -> list[str]:
+    """Options that evaluate and gate share: the test pictures that suit the task."""
+    from training.data.readers import Kind, detect_kind
+
+    words = ["--splits", str(splits), "--split", "test", "--data"]
+    if recipe.task == "classify":
+        return [*words, *map(str, args.data), *_options(args, "boxes", "detector")]
+    boxed = [root for root in args.data if detect_kind(root) in (Kind.VOC, Kind.YOLO)]
+    negatives = ["--negatives", *map(str, args.negatives)] if args.negatives else []
+    return [*words, *map(str, boxed), *negatives]
+
+
+def _options(args: argparse.Namespace, *names: str) -> list[str]:
+    given = ((f"--{name}", getattr(args, name)) for name in names)
+    return [word for option, value in given if value is not None for word in (option, str(value))]
+
+
+def _weights(weights: str) -> str:
+    """What start weights are: the file's hash, or the word that stands for others."""
+    return weights if weights in ("imagenet", "none") else file_hash(Path(weights))
+
+
+def _bundle_hash(bundle: str) -> str:
+    from edge_app.vision.bundle import card_path, find_bundle
+
+    model = find_bundle(bundle)
+    return file_hash(model) + file_hash(card_path(model))
+
+
+def _require_pair(model: Path) -> None:
+    from edge_app.vision.bundle import load_bundle, read_card
+
+    load_bundle(model, read_card(model).task)
+
+
+def _report(folder: Path, name: str) -> tuple[Path, Path]:
+    return folder / f"{name}.json", folder / f"{name}.md"
