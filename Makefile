@@ -3,6 +3,7 @@
 #   make demo                 play the bundled clip through the real pipeline
 #   make test                 every test
 #   make test-tflite-runtime  the device half's tests on tflite-runtime (Python 3.11 only)
+#   make optional             install what optional parts of training/ need: more tests run
 #   make check                format, lint, types, import rules
 #   make format               put the code into the project's format
 #   make bench-models         measure the shipped models beside their peers (needs ../shared)
@@ -24,22 +25,25 @@ TFLITE_PIP := $(TFLITE_VENV)/bin/python -m pip --disable-pip-version-check --qui
 CREATED := $(VENV)/.created
 EDGE := $(VENV)/.edge-installed
 FULL := $(VENV)/.full-installed
+OPTIONAL := $(VENV)/.optional-installed
 TFLITE := $(TFLITE_VENV)/.installed
 
 # A TensorFlow newer than the pinned one is needed above this Python; see requirements-train.txt.
 HAS_TENSORFLOW := import sys; sys.exit(sys.version_info >= (3, 14))
 
-.PHONY: help demo test test-tflite-runtime check format bench-models clean
+.PHONY: help demo test optional test-tflite-runtime check format bench-models clean
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n '3,9s/^# *//p' Makefile
+	@sed -n '3,10s/^# *//p' Makefile
 
 demo: $(EDGE)
 	@$(VENV)/bin/python -m edge_app demo
 
 test: $(FULL)
 	@$(VENV)/bin/python -m pytest
+
+optional: $(OPTIONAL)
 
 check: $(FULL)
 	$(VENV)/bin/ruff format --check .
@@ -93,6 +97,11 @@ $(FULL): requirements-train.txt tests/requirements.txt tests/requirements-check.
 	    "training half; PYTHON=python3.13 brings it"; \
 	  $(PIP) -r tests/requirements.txt -r tests/requirements-check.txt; \
 	fi
+	@touch $@
+
+$(OPTIONAL): tests/requirements-optional.txt $(FULL)
+	@echo "Installing the optional packages of the training half (some minutes)"
+	@$(PIP) -r tests/requirements-optional.txt
 	@touch $@
 
 ifeq ($(shell command -v $(PYTHON311) 2>/dev/null),)

@@ -19,8 +19,18 @@ from edge_app.errors import KioskError, UsageError
 COMMANDS = {
     "prepare": ("training.prepare", "read data sets, divide them, and store decoded pictures"),
     "fit": ("training.fit", "train a model from a recipe"),
+    "tune": ("training.tune", "search for better settings of a recipe"),
+    "crossval": ("training.crossval", "train and judge a recipe on every fold in turn"),
+    "compare": ("training.compare", "train or load several recipes and print one table"),
+    "sheet": ("training.sheet", "draw what a recipe's augmentation looks like"),
     "evaluate": ("training.evaluate", "measure a model on a data set"),
+    "explain": ("training.explain", "show where in a face the classifier looks (Grad-CAM)"),
     "export": ("training.export", "turn a trained model into an INT8 bundle"),
+    "formats": ("training.formats", "compare float32, float16, dynamic-range and INT8 files"),
+    "gate": ("training.gate", "refuse a bundle that is worse than the shipped one"),
+    "card": ("training.card", "check a bundle's card and print it for people"),
+    "pipeline": ("training.pipeline", "prepare, fit, export, evaluate, gate and card in one"),
+    "try": ("training.try_page", "open a local web page that judges pictures and clips"),
     "bench-models": ("training.bench_models", "compare the models with public ones"),
 }
 """Command -> its module and one line of help."""
@@ -60,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(error: KioskError) -> None:
-    sys.stderr.write(f"mask-kiosk: error: {error}\n")
+    sys.stderr.write(f"mask-kiosk: error: {' '.join(str(error).split())}\n")
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
