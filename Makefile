@@ -3,7 +3,7 @@
 #   make demo                 play the bundled clip through the real pipeline
 #   make test                 every test
 #   make test-tflite-runtime  the device half's tests on tflite-runtime (Python 3.11 only)
-#   make optional             install what optional parts of training/ need: more tests run
+#   make test-optional        tests of the training half's optional packages (Ray, PyTorch ...)
 #   make check                format, lint, types, import rules
 #   make format               put the code into the project's format
 #   make bench-models         measure the shipped models beside their peers (needs ../shared)
@@ -31,7 +31,7 @@ TFLITE := $(TFLITE_VENV)/.installed
 # A TensorFlow newer than the pinned one is needed above this Python; see requirements-train.txt.
 HAS_TENSORFLOW := import sys; sys.exit(sys.version_info >= (3, 14))
 
-.PHONY: help demo test optional test-tflite-runtime check format bench-models clean
+.PHONY: help demo test test-optional test-tflite-runtime check format bench-models clean
 .DELETE_ON_ERROR:
 
 help:
@@ -43,7 +43,13 @@ demo: $(EDGE)
 test: $(FULL)
 	@$(VENV)/bin/python -m pytest
 
-optional: $(OPTIONAL)
+# A process for each: with all of these packages loaded, Python crashed as it ended.
+test-optional: $(OPTIONAL)
+	@$(VENV)/bin/python -m pytest tests/unit/training/test_fanout.py
+	@$(VENV)/bin/python -m pytest tests/integration/test_many_runs.py -k two_nodes
+	@$(VENV)/bin/python -m pytest tests/unit/training/test_tracking.py tests/integration/test_tracking.py
+	@$(VENV)/bin/python -m pytest tests/integration/test_try_page.py
+	@$(VENV)/bin/python -m pytest tests/integration/test_backbones.py -k pytorch
 
 check: $(FULL)
 	$(VENV)/bin/ruff format --check .
