@@ -50,6 +50,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--seed", type=_whole(0, 2**31), default=0, help="of the division (default: %(default)s)"
     )
+    parser.add_argument(
+        "--random-split",
+        action="store_true",
+        help="draw picture by picture, near-duplicates on both sides: only to set figures beside "
+        "published ones, which are drawn so",
+    )
     parser.set_defaults(run_command=run)
 
 
@@ -70,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
             max_side=args.max_side,
             val_fraction=args.val_fraction,
             seed=args.seed,
+            random_split=args.random_split,
         )
     )
     return 0

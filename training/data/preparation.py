@@ -46,13 +46,15 @@ class Options:
     max_side: int = 640
     val_fraction: float = 0.1
     seed: int = 0
+    random_split: bool = False
 
 
 def prepare(options: Options) -> None:
     """Read, check, group, divide and store; see ``python -m training prepare --help``.
 
     Raises:
-        UsageError: Two data sets have one name, or the landmark model cannot be used.
+        UsageError: Two data sets have one name, the landmark model cannot be used, or both
+            ``splits`` and ``random_split`` say which pictures are test.
         DatasetError: A data set or JSON file cannot be used, no picture is left, or
             ``strict`` found a problem.
         BundleNotFoundError, BundleError: The detector cannot be used.
@@ -60,6 +62,8 @@ def prepare(options: Options) -> None:
     """
     began = time.monotonic()
     cv2.setNumThreads(1)  # the threads of ours keep the cores busy
+    if options.random_split and options.splits is not None:
+        raise UsageError("--random-split draws the test pictures that --splits lists: give one")
     listed = frozenset[str]() if options.splits is None else read_splits(options.splits)
     boxes = None if options.boxes is None else read_boxes(options.boxes)
     opener = Opener(options.max_side, boxes, options.detector, options.landmarks)
@@ -143,7 +147,12 @@ def _divide(
         len(set(groups)),
         time.monotonic() - began,
     )
-    splits = assign_splits(files, groups, listed, options.val_fraction, options.seed)
+    drawn = files if options.random_split else groups
+    splits = assign_splits(files, drawn, listed, options.val_fraction, options.seed)
+    if options.random_split:
+        sides = Counter(group for group, _ in set(zip(groups, splits, strict=True)))
+        straddling = sum(count > 1 for count in sides.values())
+        log.warning("--random-split: %d groups of near-duplicates straddle splits", straddling)
     excluded = splits.count(Split.EXCLUDED)
     if excluded:
         log.info("%d pictures excluded: near-duplicates of listed test pictures", excluded)

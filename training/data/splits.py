@@ -56,7 +56,7 @@ def assign_splits(
 
     Args:
         files: Picture names, ``dataset/...``.
-        groups: Each picture's group.
+        groups: Each picture's group; its own name, for a split that ignores near-duplicates.
         listed: Fixed test pictures. A data set that has any gets no further ones; of one
             that has none, :data:`TEST_FRACTION` of the groups become test.
         val_fraction: Share of the remaining groups that validate, 0..1.

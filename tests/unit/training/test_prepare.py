@@ -182,6 +182,29 @@ def test_near_duplicates_of_test_pictures_are_excluded(
     assert counts["faces"]["excluded"] == {"without_mask": 1}
 
 
+def test_a_random_split_ignores_near_duplicates_and_says_so(
+    run: Run, prepared: Callable[[], Store], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for i in range(15):
+        save(tmp_path / "faces" / "with_mask" / f"{i}.png", photo(200 + i))
+        save(tmp_path / "faces" / "with_mask" / f"{i}_mirrored.png", photo(200 + i)[:, ::-1])
+    grouped = tmp_path / "faces", "--val-fraction", 0.3
+    assert run(*grouped) == 0
+    assert straddling(prepared()) == 0
+    assert run(*grouped, "--random-split") == 0
+    found = straddling(prepared())
+    assert found > 0
+    assert f"{found} groups of near-duplicates straddle splits" in caplog.text
+
+
+def straddling(store: Store) -> int:
+    """Groups that lie in more than one split."""
+    return sum(
+        len({record.split for record in store.records if record.group == group}) > 1
+        for group in {record.group for record in store.records}
+    )
+
+
 def test_negatives_have_no_faces_and_all_three_splits(
     run: Run, prepared: Callable[[], Store], tmp_path: Path, crowd: Path
 ) -> None:
@@ -328,6 +351,7 @@ def test_a_detector_finds_the_faces_that_nobody_drew(
         (["faces", "--boxes", "none.json"], "none.json: cannot be read"),
         (["faces", "--landmarks", "none.onnx"], "none.onnx: no such file"),
         (["faces", "--detector", "none.tflite"], "no model bundle at none.tflite"),
+        (["faces", "--splits", "s.json", "--random-split"], "that --splits lists: give one"),
         (["faces", "faces"], "a second data set named 'faces'"),
         (["faces", "--negatives", "nowhere"], "nowhere: no such data set folder"),
     ],
