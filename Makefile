@@ -45,7 +45,7 @@ test: $(FULL)
 
 # A process for each: with all of these packages loaded, Python crashed as it ended.
 test-optional: $(OPTIONAL)
-	@$(VENV)/bin/python -m pytest tests/unit/training/test_fanout.py
+	@$(VENV)/bin/python -m pytest tests/unit/training/experiments/test_fanout.py
 	@$(VENV)/bin/python -m pytest tests/integration/test_many_runs.py -k two_nodes
 	@$(VENV)/bin/python -m pytest tests/unit/training/test_tracking.py tests/integration/test_tracking.py
 	@$(VENV)/bin/python -m pytest tests/integration/test_try_page.py

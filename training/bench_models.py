@@ -22,7 +22,7 @@ from edge_app.vision.detector import BundleDetector, Detector
 from edge_app.vision.geometry import letterbox, square_crop
 from training.evaluation import detect, peers, report, timing
 from training.evaluation.pictures import Chosen, Grouper, Picker, listed_pictures
-from training.flops import multiply_adds
+from training.exporting.flops import multiply_adds
 from training.metrics import end_to_end_figures
 from training.metrics.end_to_end import DEFAULT_MIN_FACE
 

@@ -3,8 +3,8 @@
     python -m training card mask_classifier
     python -m training card build/bundles/door_classifier.tflite --out door_classifier.md
 
-The card (NAME.json) is checked against ``training/card_schema.json``, which documents every
-key, and against the model beside it, as the device does. Exit code 1: it breaks the schema.
+The card (NAME.json) is checked against ``training/exporting/card_schema.json``, which documents
+every key, and against the model beside it, as the device does. Exit code 1: it breaks the schema.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry point of ``card``."""
-    from training.card_schema import violations
-    from training.card_text import card_markdown
+    from training.exporting.card_schema import violations
+    from training.exporting.card_text import card_markdown
 
     model = find_bundle(args.bundle)
     card = load_bundle(model, read_card(model).task).card.raw

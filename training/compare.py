@@ -22,7 +22,7 @@ from typing import Any
 from edge_app.errors import ExportError, KioskError, UsageError
 from edge_app.recording import write_atomically
 from training.data.store import Store, open_store
-from training.fanout import (
+from training.experiments.fanout import (
     Job,
     add_ray_option,
     file_sha256,
@@ -31,8 +31,8 @@ from training.fanout import (
     require_ray,
     run_jobs,
 )
+from training.experiments.overrides import add_budget_options, shortened
 from training.fit import FLOAT_MODEL, RUNS, SUMMARY, start_weights, train_run
-from training.overrides import add_budget_options, shortened
 from training.recipe import Recipe
 from training.recipe_file import load_recipe
 
@@ -81,7 +81,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry point of ``compare``."""
-    from training import compare_report
+    from training.experiments import compare_report
 
     require_ray(args.ray)
     if args.faces < 1:
@@ -217,7 +217,7 @@ def _measure(
 ) -> dict[str, Any]:
     import keras
 
-    from training.flops import multiply_adds
+    from training.exporting.flops import multiply_adds
 
     summary = json.loads((trained / SUMMARY).read_text(encoding="utf-8"))
     model = keras.models.load_model(trained / FLOAT_MODEL, compile=False)
@@ -248,9 +248,9 @@ def _converted(model: Any, recipe: Recipe, store: Store) -> tuple[bytes, bytes]:
     """
     from tensorflow.lite.python.convert import ConverterError
 
-    from training.conversion import Format, convert, saved_model
     from training.export import calibration_pictures
-    from training.flops import float_operators
+    from training.exporting.conversion import Format, convert, saved_model
+    from training.exporting.flops import float_operators
 
     pictures = calibration_pictures(recipe, store)
     try:
@@ -274,7 +274,7 @@ def _scores(
     Training and validation faces are those of the recipe's data sets, test faces those of all
     prepared ones, so that rows are judged on the same faces wherever they learnt.
     """
-    from training import scoring
+    from training.experiments import scoring
 
     assert recipe.sampling is not None
     every = tuple(store.manifest["datasets"])

@@ -24,7 +24,7 @@ from typing import Any
 from edge_app.domain import MaskState
 from edge_app.recording import write_atomically
 from training.data.store import open_store
-from training.fanout import (
+from training.experiments.fanout import (
     Job,
     add_ray_option,
     file_sha256,
@@ -34,8 +34,8 @@ from training.fanout import (
     results,
     run_jobs,
 )
+from training.experiments.overrides import add_budget_options, shortened
 from training.fit import FLOAT_MODEL, SUMMARY, start_weights, train_run
-from training.overrides import add_budget_options, shortened
 from training.recipe import Recipe
 from training.recipe_file import load_recipe
 
@@ -96,7 +96,7 @@ def crossval(
         UsageError: Too few folds, no classifier, or the cluster cannot be reached.
         OutputError: ``out`` cannot be written.
     """
-    from training.folds import assign_folds
+    from training.experiments.folds import assign_folds
 
     start, store = start_weights(weights), open_store(data)
     assign_folds(store, recipe, folds)  # what is wrong with it is said at once
@@ -129,8 +129,8 @@ def run_fold(
     """
     import keras
 
-    from training import scoring
-    from training.folds import assign_folds, fold_store
+    from training.experiments import scoring
+    from training.experiments.folds import assign_folds, fold_store
 
     store = open_store(data)
     view = fold_store(store, assign_folds(store, recipe, folds), folds, fold)

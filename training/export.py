@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from edge_app.errors import ExportError
 from edge_app.vision.bundle import CARD_SCHEMA, MODELS_DIR, card_path
 from edge_app.vision.interpreter import load_interpreter
-from training.bundle_files import settle, write_bundle
-from training.conversion import Format, convert, saved_model
 from training.data.store import Store, open_store
+from training.exporting.bundle_files import settle, write_bundle
+from training.exporting.conversion import Format, convert, saved_model
 from training.fit import FLOAT_MODEL, RUNS, SUMMARY
 from training.recipe import Recipe
 from training.recipe_file import as_argument, load_recipe
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"bundle: {model} and {card_path(model)}")
     print(f"float against INT8 on the validation split: {json.dumps(parity)}")
     if layers is not None:
-        from training.quantisation_debug import layers_table
+        from training.exporting.quantisation_debug import layers_table
 
         print(f"\nwhere quantisation changes most:\n\n{layers_table(layers)}")
     return 0
@@ -137,10 +137,10 @@ def export(
         BundleError: The device would refuse the bundle.
         OutputError: The bundle cannot be written.
     """
-    from training.card_schema import violations
-    from training.flops import float_operators, multiply_adds
-    from training.parity import calibrate, drop
-    from training.quantisation_debug import DROP_LIMIT
+    from training.exporting.card_schema import violations
+    from training.exporting.flops import float_operators, multiply_adds
+    from training.exporting.parity import calibrate, drop
+    from training.exporting.quantisation_debug import DROP_LIMIT
 
     settle(out, recipe.name)
     run = open_run(recipe, data, folder)
@@ -232,7 +232,7 @@ def _check_input(content: bytes) -> None:
 
 
 def _worst_layers(model: Any, content: bytes, pictures: NDArray[np.uint8]) -> list[dict[str, Any]]:
-    from training.quantisation_debug import DEBUG_PICTURES, layer_errors, worst_layers
+    from training.exporting.quantisation_debug import DEBUG_PICTURES, layer_errors, worst_layers
 
     with saved_model(model) as folder:
         exact = convert(folder, Format.FLOAT32, pictures)

@@ -33,7 +33,7 @@ from training.recipe import Recipe
 from training.recipe_file import as_argument, load_recipe
 
 if TYPE_CHECKING:
-    from training.run import Run
+    from training.fitting.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -148,9 +148,9 @@ def train_run(recipe: Recipe, store: Store, folder: Path, start: StartWeights) -
     _require_datasets(store, recipe)
     import keras  # slow, so that what is wrong above is said at once
 
-    from training.phases import train
-    from training.run import Run, draw_curves
-    from training.tasks import build_task
+    from training.fitting.phases import train
+    from training.fitting.run import Run, draw_curves
+    from training.fitting.tasks import build_task
 
     inputs = {
         "recipe": recipe.fingerprint,

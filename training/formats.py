@@ -102,11 +102,11 @@ def compare_formats(
         DatasetError: The prepared data are missing, damaged, or lack a split.
         OutputError: A file cannot be written.
     """
-    from training.conversion import Format, convert, saved_model
     from training.evaluation.report import environment
     from training.export import calibration_pictures, open_run
-    from training.format_scores import format_bundle, score
-    from training.quantisation_debug import (
+    from training.exporting.conversion import Format, convert, saved_model
+    from training.exporting.format_scores import format_bundle, score
+    from training.exporting.quantisation_debug import (
         DEBUG_PICTURES,
         DROP_LIMIT,
         layer_errors,
@@ -152,8 +152,8 @@ def _timed(
     bundles: Mapping[Any, Any], pictures: NDArray[np.uint8]
 ) -> tuple[dict[Any, Any], dict[Any, Any]]:
     """Milliseconds by format, and its share of float32's time; the network alone."""
-    from training.conversion import Format
     from training.evaluation import timing
+    from training.exporting.conversion import Format
 
     def work(picture: NDArray[np.uint8]) -> dict[str, timing.Work]:
         calls: dict[str, timing.Work] = {}
@@ -170,7 +170,7 @@ def _timed(
 
 def _markdown(report: Mapping[str, Any], splits: list[str]) -> str:
     from training.evaluation.report import percent, table
-    from training.quantisation_debug import layers_table
+    from training.exporting.quantisation_debug import layers_table
 
     classify = report["task"] == "classify"
     head = ["format", "KiB", "ms, median", "ms, p95", "time / float32"]

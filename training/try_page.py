@@ -24,7 +24,7 @@ DEFAULT_DETECTOR, DEFAULT_CLASSIFIER = "face_detector", "mask_classifier"
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 7860
 
-PAGE = Path(__file__).with_name("try_view.py")
+PAGE = Path(__file__).with_name("trying") / "view.py"
 """The page itself, which Streamlit runs anew for every upload."""
 
 STREAMLIT_VERSION = "1.67.0"

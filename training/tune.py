@@ -24,9 +24,16 @@ from typing import Any
 
 from edge_app.errors import MissingPackageError, RecipeError, UsageError
 from training.data.store import open_store
-from training.fanout import Job, Outcome, add_ray_option, portable, require_ray, run_jobs
+from training.experiments.fanout import (
+    Job,
+    Outcome,
+    add_ray_option,
+    portable,
+    require_ray,
+    run_jobs,
+)
+from training.experiments.overrides import add_budget_options, override, shortened
 from training.fit import SUMMARY, start_weights, train_run
-from training.overrides import add_budget_options, override, shortened
 from training.recipe import Recipe
 from training.recipe_file import load_recipe
 
@@ -91,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         recipe, args.data.resolve(), portable(args.weights), out.resolve(), args.max_mmac
     )
     study = tune(search, args.trials, args.ray)
-    from training import tune_report
+    from training.experiments import tune_report
 
     markdown, files = tune_report.write(study, original, out, args.max_mmac)
     print(markdown)
@@ -108,7 +115,7 @@ def tune(search: Search, trials: int, ray: str | None = None) -> Any:
         UsageError: Not a classifier, a number out of range, or no cluster at that address.
         MissingPackageError: Optuna, or Ray where it is asked for, is not installed.
     """
-    from training.search_space import own_values, search_space
+    from training.experiments.search_space import own_values, search_space
 
     if search.recipe.sampling is None:
         raise UsageError(f"{search.recipe.path}: only a 'classify' recipe can be tuned")
@@ -136,7 +143,7 @@ def run_trial(search: Search, values: dict[str, Any], folder: Path) -> float:
     """
     import keras
 
-    from training.search_space import as_overrides
+    from training.experiments.search_space import as_overrides
 
     keras.backend.clear_session()
     recipe = override(search.recipe, as_overrides(values))
@@ -217,8 +224,8 @@ def _ask(study: Any, seed: int, space: dict[str, Any]) -> Any:
 
 
 def _affordable(study: Any, trial: Any, search: Search) -> bool:
-    from training.costs import untrained_multiply_adds
-    from training.search_space import as_overrides
+    from training.experiments.search_space import as_overrides
+    from training.exporting.costs import untrained_multiply_adds
 
     cost = untrained_multiply_adds(override(search.recipe, as_overrides(trial.params)))
     _note(study, trial, MULTIPLY_ADDS, cost)

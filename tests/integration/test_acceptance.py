@@ -153,7 +153,9 @@ def test_the_detector_raises_few_false_alarms(detection: dict[str, Any]) -> None
     ],
 )
 def test_the_models_are_cheap(name: str, limit: int) -> None:
-    flops = pytest.importorskip("training.flops", reason="the training half is not installed")
+    flops = pytest.importorskip(
+        "training.exporting.flops", reason="the training half is not installed"
+    )
     counted = flops.multiply_adds((MODELS_DIR / f"{name}.tflite").read_bytes())
     assert 0 < counted <= limit
 

@@ -30,14 +30,14 @@ from edge_app.vision.classifier import Classifier
 from edge_app.vision.interpreter import load_interpreter
 from training.data.splits import Split
 from training.data.store import FaceRecord, Record, Store, StoreWriter, open_store
-from training.epochs import LOGS
 from training.export import PIXEL_SCALE, export, quantise
+from training.exporting.flops import float_operators
 from training.fit import StartWeights, train_run
-from training.flops import float_operators
+from training.fitting.epochs import LOGS
+from training.fitting.run import Run
 from training.models.backbones import BACKBONES
 from training.models.classifier import build_classifier
 from training.recipe import ModelSettings, Phase, Recipe, Sampling
-from training.run import Run
 
 TIME_LIMIT = 400
 """Seconds after which a subprocess has hung."""

@@ -278,7 +278,7 @@ def test_a_killed_fit_goes_on_where_it_was(killed, trained) -> None:
     """SIGKILL after the first epoch, then the same command: no epoch twice, none left out.
 
     That the figures are those of a run that nobody killed is compared, bit by bit, in
-    tests/unit/training/test_run.py.
+    tests/unit/training/fitting/test_run.py.
     """
     assert 1 <= killed.epochs_before < 4
     assert f"{killed.epochs_before} epochs done" in trained.log("classifier")

@@ -283,7 +283,7 @@ def test_compare_scores_the_int8_file_that_it_leaves(compared: Path, work: Work)
     from edge_app.vision.geometry import square_crop
     from edge_app.vision.interpreter import load_interpreter
     from training.data.store import open_store
-    from training.flops import float_operators, multiply_adds
+    from training.exporting.flops import float_operators, multiply_adds
 
     report = json.loads((compared / "compare.json").read_text())
     store = open_store(work.store)

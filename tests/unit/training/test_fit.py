@@ -22,7 +22,7 @@ from training.fit import (
     _require_datasets,
     start_weights,
 )
-from training.phases import optimizer, stream
+from training.fitting.phases import optimizer, stream
 from training.recipe import ModelSettings, Phase, Recipe, Sampling
 from training.recipe_file import RECIPES, as_argument
 

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from training.overrides import override
+from training.experiments.overrides import override
 from training.recipe import Recipe
 from training.recipe_file import load_recipe
 
 pytest.importorskip("optuna", reason="Optuna is not installed")
 
-from training.search_space import SIZE, as_overrides, own_values, search_space
+from training.experiments.search_space import SIZE, as_overrides, own_values, search_space
 
 BASE = load_recipe("mask_classifier_base")
 

@@ -12,9 +12,9 @@ from typing import Any, Self
 import keras
 
 from edge_app.errors import OutputError, RecipeError
+from training.fitting.run import Run, RunState
+from training.fitting.tasks import Task
 from training.recipe import Recipe
-from training.run import Run, RunState
-from training.tasks import Task
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class ScalarLog:
     Args:
         folder: Earlier event files in it are replaced, so that an epoch that was trained twice
             because of a kill is there once.
-        history: Rows of figures with ``epoch``, as :class:`training.run.RunState` has them.
+        history: Rows of figures with ``epoch``, as :class:`training.fitting.run.RunState` has them.
 
     Raises:
         OutputError: The folder cannot be written.

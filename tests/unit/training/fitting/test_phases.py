@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from edge_app.domain import MaskState
-from training.epochs import duration, seconds_left
-from training.phases import LEAST_RATE, PLATEAU_EPOCHS, PLATEAU_FACTOR, plateau_rate
+from training.fitting.epochs import duration, seconds_left
+from training.fitting.phases import LEAST_RATE, PLATEAU_EPOCHS, PLATEAU_FACTOR, plateau_rate
+from training.fitting.run import RunState
+from training.fitting.tasks import WeightedCrossentropy, classifier_validation
 from training.recipe import ModelSettings, Phase, Recipe, Sampling
-from training.run import RunState
-from training.tasks import WeightedCrossentropy, classifier_validation
 
 RECIPE = Recipe(
     name="tiny",

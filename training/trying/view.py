@@ -19,9 +19,9 @@ from edge_app.vision.annotate import SIGNAL_COLOURS, describe
 from edge_app.vision.bundle import Card, find_bundle, read_card
 from training.evaluation.subject import find_subject
 from training.fit import RUNS
-from training.try_heat import HeatMaps
-from training.try_judge import CLIP_SUFFIXES, JudgedClip, JudgedPicture, judge
 from training.try_page import add_model_options
+from training.trying.heat import HeatMaps
+from training.trying.judge import CLIP_SUFFIXES, JudgedClip, JudgedPicture, judge
 
 TITLE = "Try the mask models"
 

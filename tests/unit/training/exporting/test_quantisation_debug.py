@@ -8,8 +8,8 @@ import pytest
 pytest.importorskip("tensorflow", reason="the training half's packages are not installed")
 
 from edge_app.vision.interpreter import load_interpreter
-from training.conversion import Format, convert, saved_model
-from training.quantisation_debug import (
+from training.exporting.conversion import Format, convert, saved_model
+from training.exporting.quantisation_debug import (
     SHOWN_LAYERS,
     LayerError,
     layer_errors,

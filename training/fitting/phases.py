@@ -9,10 +9,10 @@ from typing import Any
 
 import keras
 
-from training.epochs import EpochRecorder, ScalarLog
+from training.fitting.epochs import EpochRecorder, ScalarLog
+from training.fitting.run import Run
+from training.fitting.tasks import Task
 from training.recipe import Phase, Recipe
-from training.run import Run
-from training.tasks import Task
 
 log = logging.getLogger(__name__)
 

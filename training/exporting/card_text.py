@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from training.evaluation.report import percent, table
-from training.quantisation_debug import layers_table
+from training.exporting.quantisation_debug import layers_table
 
 LIMITS = {
     "classify": (

@@ -12,7 +12,7 @@ from typing import Any
 from edge_app.errors import KioskError
 from edge_app.recording import write_atomically
 from training.evaluation.report import environment, percent, table
-from training.scoring import SCORED_MIN_FACE
+from training.experiments.scoring import SCORED_MIN_FACE
 
 Row = dict[str, Any]
 

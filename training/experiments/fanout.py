@@ -30,7 +30,7 @@ RETRIES = 3
 WEIGHT_WORDS = ("none", "imagenet")
 """What ``--weights`` may say other than a file."""
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 """Where a worker finds ``training`` and ``edge_app``."""
 
 

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("jsonschema")
 
-from training.card_schema import SCHEMA, violations
+from training.exporting.card_schema import SCHEMA, violations
 
 
 @pytest.fixture(params=["mask_classifier", "face_detector"])

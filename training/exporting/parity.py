@@ -15,9 +15,9 @@ from edge_app.vision.interpreter import load_interpreter
 from training.data.canvases import detector_pictures
 from training.data.faces import plain_crop
 from training.data.store import Store
+from training.fitting.tasks import classifier_validation, normalised, validation_faces
 from training.models.detector import STRIDES
 from training.recipe import Recipe
-from training.tasks import classifier_validation, normalised, validation_faces
 
 PARITY_PICTURES = 200
 """Validation pictures on which a detector's outputs are compared."""

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from edge_app.errors import ExportError
-from training.flops import float_operators, multiply_adds
+from training.exporting.flops import float_operators, multiply_adds
 
-DATA = Path(__file__).resolve().parents[2] / "data"
+DATA = Path(__file__).resolve().parents[3] / "data"
 
 
 def test_the_tiny_classifier_is_counted_by_hand():

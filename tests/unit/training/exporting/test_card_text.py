@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from training.card_text import card_markdown
 from training.cli import main
+from training.exporting.card_text import card_markdown
 
 
 @pytest.fixture

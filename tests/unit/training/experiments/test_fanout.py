@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edge_app.errors import DatasetError, UsageError
-from training.fanout import Job, file_sha256, portable, read_result, results, run_jobs
+from training.experiments.fanout import Job, file_sha256, portable, read_result, results, run_jobs
 
 TIME_LIMIT = 300
 

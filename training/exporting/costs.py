@@ -6,8 +6,8 @@ from functools import cache
 
 import numpy as np
 
-from training.conversion import Format, convert, saved_model
-from training.flops import multiply_adds
+from training.exporting.conversion import Format, convert, saved_model
+from training.exporting.flops import multiply_adds
 from training.models.classifier import build_classifier
 from training.recipe import Recipe
 

@@ -13,14 +13,14 @@ import pytest
 
 from edge_app.errors import BundleError, OutputError
 from edge_app.vision.bundle import card_path, load_bundle
-from training.bundle_files import settle, write_bundle
+from training.exporting.bundle_files import settle, write_bundle
 
 KILLED_EVERYWHERE = """
 import json, os, signal, sys
 from pathlib import Path
 from edge_app.errors import KioskError
 from edge_app.vision.bundle import load_bundle
-from training.bundle_files import settle, write_bundle
+from training.exporting.bundle_files import settle, write_bundle
 
 base, old, new, content = Path(sys.argv[1]), *json.loads(sys.stdin.read())
 content = bytes.fromhex(content)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_app.vision.classifier import softmax
-from training.parity import TEMPERATURES, _mean, fit_temperature
+from training.exporting.parity import TEMPERATURES, _mean, fit_temperature
 
 
 def labelled_logits(count: int = 20_000) -> tuple[np.ndarray, np.ndarray]:

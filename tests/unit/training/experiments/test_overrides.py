@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from edge_app.domain import MaskState
 from edge_app.errors import RecipeError
-from training.overrides import as_tables, override, shortened
+from training.experiments.overrides import as_tables, override, shortened
 from training.recipe_file import RECIPES, load_recipe, recipe_of
 
 SHIPPED = sorted(path.stem for path in RECIPES.glob("*.toml"))

@@ -14,7 +14,7 @@ from edge_app.replay import replay, replay_pipeline
 from edge_app.settings import Settings, load_settings
 from edge_app.sources import open_source
 from edge_app.vision.annotate import annotate
-from training.try_judge import BrowserClip, JudgedClip, JudgedPicture, judge, safe_name
+from training.trying.judge import BrowserClip, JudgedClip, JudgedPicture, judge, safe_name
 
 FPS = 10.0
 

@@ -12,10 +12,10 @@ from typing import Any
 from edge_app.errors import MissingPackageError, RecipeError
 from edge_app.recording import write_atomically
 from training.evaluation.report import percent, table
-from training.overrides import override
+from training.experiments.overrides import override
+from training.experiments.search_space import as_overrides
 from training.recipe import Recipe
 from training.recipe_file import load_recipe
-from training.search_space import as_overrides
 from training.tune import ERROR, INTERRUPTED, MULTIPLY_ADDS
 
 

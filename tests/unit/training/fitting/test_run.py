@@ -19,10 +19,10 @@ import tensorflow
 
 from edge_app.domain import MaskState
 from edge_app.errors import OutputError, RecipeError
-from training.phases import train
+from training.fitting.phases import train
+from training.fitting.run import CURVES, Run, draw_curves
+from training.fitting.tasks import Task
 from training.recipe import ModelSettings, Phase, Recipe, Sampling
-from training.run import CURVES, Run, draw_curves
-from training.tasks import Task
 
 INPUTS = {"recipe": "a", "data set": "b", "start weights": "c"}
 RECIPE = Recipe(

@@ -10,8 +10,8 @@ from edge_app.domain import Box, MaskState
 from edge_app.errors import DatasetError, UsageError
 from training.data.splits import Split
 from training.data.store import FaceRecord, Record, Store, StoreWriter, open_store
-from training.folds import assign_folds, fold_store
-from training.overrides import override
+from training.experiments.folds import assign_folds, fold_store
+from training.experiments.overrides import override
 from training.recipe_file import load_recipe
 
 BOX = Box(0.0, 0.0, 30.0, 30.0)

@@ -24,10 +24,10 @@ from training.evaluation.detect import (
     as_detections,
     detector_of,
 )
+from training.fitting.tasks import VALIDATION_MIN_FACE, validation_faces
 from training.metrics import Truths, classifier_figures, match
 from training.models.detector import STRIDES
 from training.recipe import Recipe
-from training.tasks import VALIDATION_MIN_FACE, validation_faces
 
 
 class AnyInput:

@@ -1,0 +1,1 @@
+"""What ``export`` is made of: conversion, parity, the bundle's files and its card."""

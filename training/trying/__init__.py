@@ -1,0 +1,1 @@
+"""What ``try`` is made of: the page, the judging behind it and the heat map."""
