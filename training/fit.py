@@ -170,7 +170,7 @@ def train_run(recipe: Recipe, store: Store, folder: Path, start: StartWeights) -
         task = build_task(recipe, store, start.keras)
     train(task, run, recipe)
     draw_curves(run)
-    task.deployable.load_weights(run.best_weights)
+    run.restore_best(task.deployable)
     _save_model(task.deployable, folder / FLOAT_MODEL)
     _write_summary(run, recipe, store, start)
     run.finish()

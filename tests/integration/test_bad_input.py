@@ -265,10 +265,6 @@ def test_a_full_disk_stops_prepare_and_leaves_the_old_store(command, full_disk, 
     assert [path.name for path in full_disk.iterdir()] == ["store"]
 
 
-@pytest.mark.filterwarnings(
-    # h5py also complains when it cannot flush a file that is given up.
-    "ignore:Exception ignored in. 'h5py:pytest.PytestUnraisableExceptionWarning"
-)
 def test_a_full_disk_stops_fit_which_goes_on_when_there_is_room(fit, full_disk, tmp_path) -> None:
     said = fit(folder=full_disk / "run")
     assert said.code == 2

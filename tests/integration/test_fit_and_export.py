@@ -293,7 +293,7 @@ def test_fit_leaves_model_summary_and_curves(trained, name, epochs) -> None:
     folder = trained.run(name)
     best = trained.state(name)["best_epoch"]
     assert {path.name for path in folder.iterdir()} == {
-        "state.json", "model.keras", "fit.json", "curves.png", "logs", f"best-{best}.weights.h5",
+        "state.json", "model.keras", "fit.json", "curves.png", "logs", f"best-{best}.npz",
     }  # fmt: skip
     summary = json.loads((folder / "fit.json").read_text())
     assert summary["epochs"] == len(summary["history"]) == epochs

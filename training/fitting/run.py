@@ -1,8 +1,8 @@
 """One training run on disk: progress, best weights, and where to go on after a kill.
 
 A run folder holds ``state.json`` (what is done, the history, which weights belong to it),
-``resume-N.weights.h5`` (model and optimizer after epoch N, the last whole one) and
-``best-N.weights.h5`` (the model after its best epoch N). Weights are written under a name of
+``resume-N.npz`` (model and optimizer after epoch N, the last whole one) and
+``best-N.npz`` (the model after its best epoch N). Weights are written under a name of
 their own and the state that names them is replaced last, so a kill at any instant leaves
 the previous epoch whole.
 """
@@ -16,13 +16,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import keras
-import numpy as np
 
 from edge_app.errors import OutputError, RecipeError
 from edge_app.recording import why, write_atomically
+from training.fitting.checkpoint import load_checkpoint, save_checkpoint
 
 CURVES = "curves.png"
 
@@ -41,7 +40,6 @@ class RunState:
         seconds: Time spent in epochs.
         weights: File to go on from, None before the first epoch and after the end.
         best_weights: File of the best epoch, None before the first.
-        random_state: Of the model's dropout layers, which their weights do not hold.
         done: Whether all phases are over and the results are written.
         history: One row of figures per epoch, with ``epoch`` from 1 and ``phase`` from 0, the
             training loss, everything that validation gives, and the ``seconds`` it took.
@@ -55,7 +53,6 @@ class RunState:
     seconds: float = 0.0
     weights: str | None = None
     best_weights: str | None = None
-    random_state: list[list[int]] = field(default_factory=list)
     done: bool = False
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -82,11 +79,10 @@ class Run:
         if self._state_file.is_file():
             self.state = self._read_state(inputs)
 
-    @property
-    def best_weights(self) -> Path:
-        """The best epoch's weights, without optimizer; there is one after the first epoch."""
+    def restore_best(self, deployable: keras.Model) -> None:
+        """Give the model to deploy the weights of the best epoch, which must be over."""
         assert self.state.best_weights is not None
-        return self.folder / self.state.best_weights
+        load_checkpoint(self.folder / self.state.best_weights, deployable)
 
     def trained(self) -> int:
         """Epochs of the present phase that are done."""
@@ -109,12 +105,9 @@ class Run:
         """
         state = self.state
         if state.weights is not None and self.trained() > 0:
-            model.load_weights(self.folder / state.weights)
+            load_checkpoint(self.folder / state.weights, model)
         elif state.epoch > 0:
-            deployable.load_weights(self.best_weights)
-        if state.epoch > 0:
-            for variable, value in zip(_random_variables(model), state.random_state, strict=True):
-                variable.assign(value)
+            self.restore_best(deployable)
 
     def end_epoch(
         self, model: keras.Model, deployable: keras.Model, row: dict[str, float], score: float
@@ -132,11 +125,10 @@ class Run:
         state.history.append({"epoch": state.epoch, "phase": state.phase, **row})
         if score > state.best_score:
             state.best_score, state.best_epoch = score, state.epoch
-            state.best_weights = f"best-{state.epoch}.weights.h5"
-            self._save_weights(deployable, state.best_weights)
-        state.random_state = [np.asarray(v).tolist() for v in _random_variables(model)]
-        state.weights = f"resume-{state.epoch}.weights.h5"
-        self._save_weights(model, state.weights)
+            state.best_weights = f"best-{state.epoch}.npz"
+            save_checkpoint(self.folder / state.best_weights, deployable)
+        state.weights = f"resume-{state.epoch}.npz"
+        save_checkpoint(self.folder / state.weights, model)
         self._save_state()
 
     def end_phase(self) -> None:
@@ -173,28 +165,13 @@ class Run:
                 raise RecipeError(f"{self.folder / name}: is missing; {instead}")
         return state
 
-    def _save_weights(self, model: keras.Model, name: str) -> None:
-        """Write weights under a temporary name, then put them in place."""
-        temporary = self.folder / f"partial-{name}"
-        try:
-            model.save_weights(temporary)
-            os.replace(temporary, self.folder / name)
-        except OSError as error:
-            raise OutputError(f"{self.folder / name}: cannot be written: {why(error)}") from None
-
     def _save_state(self) -> None:
-        """Replace ``state.json``; weights it does not name are removed."""
+        """Replace ``state.json``; weights it does not name, whole or not, are removed."""
         content = json.dumps(dataclasses.asdict(self.state), indent=1)
         write_atomically(self._state_file, content.encode())
-        for file in self.folder.glob("*.weights.h5"):
+        for file in self.folder.glob("*.npz*"):
             if file.name not in (self.state.weights, self.state.best_weights):
                 file.unlink()
-
-
-def _random_variables(model: keras.Model) -> list[Any]:
-    """The counters of the random generators inside a model; ``weights`` leaves them out."""
-    weights = {id(weight) for weight in model.weights}
-    return [variable for variable in model.variables if id(variable) not in weights]
 
 
 def draw_curves(run: Run) -> None:

@@ -98,7 +98,7 @@ def epochs(run: Run) -> list[tuple[int, int]]:
 
 
 def weight_files(folder: Path) -> set[str]:
-    return {path.name for path in folder.glob("*.h5")}
+    return {path.name for path in folder.glob("*.npz*")}
 
 
 def killing_after(run: Run, name: str, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +124,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_a_run_goes_through_its_phases(whole: Run) -> None:
     assert epochs(whole) == [(1, 0), (2, 0), (3, 1), (4, 1)]
     assert whole.state.phase == 2
-    assert weight_files(whole.folder) == {"best-4.weights.h5", "resume-4.weights.h5"}
+    assert weight_files(whole.folder) == {"best-4.npz", "resume-4.npz"}
     assert json.loads((whole.folder / "state.json").read_text()) == dataclasses.asdict(whole.state)
 
 
@@ -154,7 +154,7 @@ def test_a_kill_between_weights_and_state_costs_one_epoch_and_changes_nothing(
     train(make_task(scripted(*range(epoch, 4))), again, RECIPE)
     assert epochs(again) == epochs(whole)
     assert losses(again) == losses(whole)
-    assert weight_files(tmp_path) == {"best-4.weights.h5", "resume-4.weights.h5"}
+    assert weight_files(tmp_path) == {"best-4.npz", "resume-4.npz"}
 
 
 def test_a_kill_between_two_phases_goes_on_with_the_second(
@@ -179,18 +179,18 @@ def test_a_kill_leaves_the_best_weights_of_the_epoch_that_the_state_names(
     with pytest.raises(Killed):
         train(task, run, RECIPE)
     again = Run(tmp_path, INPUTS)
-    assert again.best_weights.name == "best-1.weights.h5"
+    assert again.state.best_weights == "best-1.npz"
     second = [np.asarray(w) for w in task.deployable.get_weights()]
-    task.deployable.load_weights(again.best_weights)
+    again.restore_best(task.deployable)
     assert any(
         not np.array_equal(a, b) for a, b in zip(task.deployable.get_weights(), second, strict=True)
     )
 
 
 def test_what_a_kill_left_half_written_is_removed_later(tmp_path: Path) -> None:
-    (tmp_path / "partial-resume-1.weights.h5").write_bytes(b"half")
+    (tmp_path / ".resume-1.npz.partial-12").write_bytes(b"half")
     train(make_task(), Run(tmp_path, INPUTS), RECIPE)
-    assert weight_files(tmp_path) == {"best-4.weights.h5", "resume-4.weights.h5"}
+    assert weight_files(tmp_path) == {"best-4.npz", "resume-4.npz"}
 
 
 def test_an_early_end_of_one_phase_does_not_end_the_next(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_a_phase_that_never_gets_better_ends_after_its_patience(tmp_path: Path) 
     task = make_task(scripted(0.5, 0.6, 0.7, 0.1, 0.2))
     train(task, run, recipe)
     assert epochs(run) == [(1, 0), (2, 0), (3, 0), (4, 1), (5, 1)]
-    assert run.best_weights.name == "best-3.weights.h5"
+    assert run.state.best_weights == "best-3.npz"
 
 
 def test_a_kill_right_after_an_early_end_does_not_go_on_with_that_phase(
@@ -233,7 +233,7 @@ def test_the_second_phase_starts_from_the_best_weights_of_the_first(tmp_path: Pa
     train(task, run, recipe)
     learnt = task.deployable.trainable_variables  # unlike batch statistics, as good as still now
     ended = [weight.numpy().copy() for weight in learnt]
-    task.deployable.load_weights(run.best_weights)
+    run.restore_best(task.deployable)
     assert run.state.best_epoch == 1
     for now, best in zip(ended, learnt, strict=True):
         np.testing.assert_allclose(now, best.numpy(), atol=1e-6)
@@ -268,8 +268,8 @@ def test_a_damaged_state_is_one_line(content: str, tmp_path: Path) -> None:
 def test_missing_weights_are_one_line(tmp_path: Path) -> None:
     run = Run(tmp_path, INPUTS)
     train(make_task(), run, RECIPE)
-    (tmp_path / "resume-4.weights.h5").unlink()
-    with pytest.raises(RecipeError, match=r"resume-4\.weights\.h5: is missing"):
+    (tmp_path / "resume-4.npz").unlink()
+    with pytest.raises(RecipeError, match=r"resume-4\.npz: is missing"):
         Run(tmp_path, INPUTS)
 
 
@@ -277,7 +277,7 @@ def test_a_finished_run_keeps_no_weights_to_go_on_from(tmp_path: Path) -> None:
     run = Run(tmp_path, INPUTS)
     train(make_task(), run, RECIPE)
     run.finish()
-    assert weight_files(tmp_path) == {"best-4.weights.h5"}
+    assert weight_files(tmp_path) == {"best-4.npz"}
     assert Run(tmp_path, INPUTS).state.done
 
 
