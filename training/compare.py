@@ -32,7 +32,8 @@ from training.experiments.fanout import (
     run_jobs,
 )
 from training.experiments.overrides import add_budget_options, shortened
-from training.fit import FLOAT_MODEL, RUNS, SUMMARY, start_weights, train_run
+from training.fit import RUNS, train_run
+from training.fitting.start import FLOAT_MODEL, SUMMARY, start_weights
 from training.recipe import Recipe
 from training.recipe_file import load_recipe
 

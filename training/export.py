@@ -27,7 +27,8 @@ from edge_app.vision.interpreter import load_interpreter
 from training.data.store import Store, open_store
 from training.exporting.bundle_files import settle, write_bundle
 from training.exporting.conversion import Format, convert, saved_model
-from training.fit import FLOAT_MODEL, RUNS, SUMMARY
+from training.fit import RUNS
+from training.fitting.start import FLOAT_MODEL, SUMMARY
 from training.recipe import Recipe
 from training.recipe_file import as_argument, load_recipe
 

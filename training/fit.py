@@ -17,18 +17,18 @@ takes its model without it.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import importlib
 import json
 import logging
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_app.errors import DatasetError, OutputError, RecipeError
 from edge_app.recording import why, write_atomically
 from training.data.store import Store, open_store
+from training.fitting.start import FLOAT_MODEL, SUMMARY, StartWeights, start_weights
 from training.recipe import Recipe
 from training.recipe_file import as_argument, load_recipe
 
@@ -39,44 +39,6 @@ log = logging.getLogger(__name__)
 
 RUNS = Path("build/runs")
 """Where runs lie unless ``--run`` says otherwise."""
-
-MODEL_SUFFIX = ".keras"
-"""Start weights with this suffix are the model of an earlier run: training goes on from it."""
-
-ORIGIN_KEYS = (
-    "command", "recipe_sha256", "seed", "start_weights", "data", "store_sha256", "epochs",
-)  # fmt: skip
-"""What a summary repeats of the run that it went on from: a card names every set ever seen."""
-
-FLOAT_MODEL, SUMMARY = "model.keras", "fit.json"
-"""What a finished run leaves in its folder for ``export``."""
-
-
-@dataclass(frozen=True, slots=True)
-class StartWeights:
-    """What ``--weights`` names.
-
-    Attributes:
-        name: File name, ``imagenet`` or ``none``; goes into the card.
-        keras: What Keras is given: a path, ``imagenet`` or None.
-        sha256: Hash of the file, None where there is no file.
-        made_by: How a whole model was made, see :data:`ORIGIN_KEYS`; else None.
-    """
-
-    name: str
-    keras: str | None
-    sha256: str | None = None
-    made_by: dict[str, Any] | None = None
-
-    @property
-    def is_model(self) -> bool:
-        """Whether it is a whole trained model rather than a backbone's weights."""
-        return self.made_by is not None
-
-    def plain(self) -> dict[str, Any]:
-        """As JSON values, for the summary and the card."""
-        origin = {} if self.made_by is None else {"made_by": self.made_by}
-        return {"name": self.name, "sha256": self.sha256, **origin}
 
 
 def add_parser(subparsers: Any) -> None:
@@ -101,6 +63,13 @@ def add_parser(subparsers: Any) -> None:
         "them; the default), 'none', or the model.keras of an earlier run to go on from",
     )
     parser.add_argument(
+        "--teachers",
+        nargs="+",
+        default=(),
+        metavar="MODEL",
+        help="model.keras of earlier runs, which a recipe with distillation learns from",
+    )
+    parser.add_argument(
         "--mlflow",
         metavar="URI",
         help="record the finished run on this MLflow server, e.g. http://127.0.0.1:5000",
@@ -112,19 +81,25 @@ def run(args: argparse.Namespace) -> int:
     """Entry point of ``fit``."""
     recipe = load_recipe(args.recipe)
     if args.mlflow is None:
-        folder = fit(recipe, args.data, args.run, args.weights)
+        folder = fit(recipe, args.data, args.run, args.weights, args.teachers)
         print(f"trained model: {folder / FLOAT_MODEL}")
         return 0
     from training.tracking import check_uri, record_run
 
     check_uri(args.mlflow)
-    folder = fit(recipe, args.data, args.run, args.weights)
+    folder = fit(recipe, args.data, args.run, args.weights, args.teachers)
     print(f"trained model: {folder / FLOAT_MODEL}")
     print(f"recorded on {args.mlflow}: run {record_run(folder, args.mlflow, recipe)}")
     return 0
 
 
-def fit(recipe: Recipe, data: Path, folder: Path | None, weights: str) -> Path:
+def fit(
+    recipe: Recipe,
+    data: Path,
+    folder: Path | None,
+    weights: str,
+    teachers: Sequence[str] = (),
+) -> Path:
     """Train, or go on training, and write ``model.keras``; returns the run's folder.
 
     Raises:
@@ -133,7 +108,7 @@ def fit(recipe: Recipe, data: Path, folder: Path | None, weights: str) -> Path:
         DatasetError: The prepared data are missing or lack what the recipe needs.
         OutputError: The folder cannot be written.
     """
-    start = start_weights(weights)
+    start = start_weights(weights, teachers)
     return train_run(recipe, open_store(data), folder or RUNS / recipe.name, start)
 
 
@@ -146,6 +121,7 @@ def train_run(recipe: Recipe, store: Store, folder: Path, start: StartWeights) -
         OutputError: The folder cannot be written.
     """
     _require_datasets(store, recipe)
+    _require_teachers(start, recipe)
     import keras  # slow, so that what is wrong above is said at once
 
     from training.fitting.phases import train
@@ -157,17 +133,20 @@ def train_run(recipe: Recipe, store: Store, folder: Path, start: StartWeights) -
         "data set": store.sha256,
         "start weights": start.sha256 or start.name,
     }
+    if start.teachers:
+        inputs["teachers"] = " ".join(str(teacher.sha256) for teacher in start.teachers)
     run = Run(folder, inputs)
     if run.state.done and (folder / FLOAT_MODEL).is_file() and (folder / SUMMARY).is_file():
         log.info("run folder: %s: finished already; nothing to do", folder)
         return folder
     log.info("run folder: %s: %d epochs done", folder, run.state.epoch)
     keras.utils.set_random_seed(recipe.seed)
+    teachers = [Path(str(teacher.keras)) for teacher in start.teachers]
     if start.is_model:
-        task = build_task(recipe, store, None)
+        task = build_task(recipe, store, None, teachers)
         _continue_from(start, task.deployable)
     else:
-        task = build_task(recipe, store, start.keras)
+        task = build_task(recipe, store, start.keras, teachers)
     train(task, run, recipe)
     draw_curves(run)
     run.restore_best(task.deployable)
@@ -175,33 +154,6 @@ def train_run(recipe: Recipe, store: Store, folder: Path, start: StartWeights) -
     _write_summary(run, recipe, store, start)
     run.finish()
     return folder
-
-
-def start_weights(weights: str) -> StartWeights:
-    """What ``--weights`` says, hashed.
-
-    Args:
-        weights: ``imagenet``, ``none``, a no-top weights file, or an earlier run's model.
-
-    Raises:
-        RecipeError: There is no such file, or a model without the summary of its run.
-    """
-    if weights == "none":
-        return StartWeights("none", None)
-    if weights == "imagenet":
-        return StartWeights("imagenet", "imagenet")
-    path = Path(weights)
-    try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except FileNotFoundError:
-        raise RecipeError(
-            f"--weights {weights}: no such file; or give 'imagenet' or 'none'"
-        ) from None
-    except OSError as error:
-        raise RecipeError(f"--weights {weights}: cannot be read: {error.strerror}") from None
-    if path.suffix == MODEL_SUFFIX:
-        return StartWeights(f"{path.parent.name}/{path.name}", str(path), digest, _origin(path))
-    return StartWeights(path.name, str(path), digest)
 
 
 def _continue_from(start: StartWeights, model: Any) -> None:
@@ -225,6 +177,16 @@ def _require_datasets(store: Store, recipe: Recipe) -> None:
         )
 
 
+def _require_teachers(start: StartWeights, recipe: Recipe) -> None:
+    if recipe.distillation and not start.teachers:
+        raise RecipeError(
+            f"{recipe.path}: distillation = {recipe.distillation:g} needs teachers: name their "
+            "models with fit --teachers, or set it to 0"
+        )
+    if start.teachers and not recipe.distillation:
+        raise RecipeError(f"{recipe.path}: --teachers without distillation: say how much it counts")
+
+
 def _save_model(model: Any, path: Path) -> None:
     temporary = path.with_name(f"partial-{path.name}")
     try:
@@ -232,19 +194,6 @@ def _save_model(model: Any, path: Path) -> None:
         os.replace(temporary, path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {why(error)}") from None
-
-
-def _origin(model: Path) -> dict[str, Any]:
-    """How the model that a run goes on from was made, from the summary beside it."""
-    summary = model.with_name(SUMMARY)
-    try:
-        made = json.loads(summary.read_text(encoding="utf-8"))
-        return {key: made[key] for key in ORIGIN_KEYS}
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RecipeError(
-            f"--weights {model}: {summary} does not tell how it was made ({error!r}), so the card "
-            "could not: give the model.keras in its run folder"
-        ) from None
 
 
 def _seen(store: Store, recipe: Recipe) -> list[str]:
@@ -263,12 +212,18 @@ def _data_of(store: Store, recipe: Recipe, name: str) -> dict[str, Any]:
 
 
 def _write_summary(run: Run, recipe: Recipe, store: Store, start: StartWeights) -> None:
+    command = f"{_command(recipe)} --weights {start.name}"
+    taught: dict[str, Any] = {}
+    if start.teachers:
+        command += " --teachers " + " ".join(teacher.name for teacher in start.teachers)
+        taught["teachers"] = [teacher.plain() for teacher in start.teachers]
     summary = {
         "recipe": recipe.path.name,
         "recipe_sha256": recipe.fingerprint,
-        "command": f"{_command(recipe)} --weights {start.name}",
+        "command": command,
         "seed": recipe.seed,
         "start_weights": start.plain(),
+        **taught,
         "data": {name: _data_of(store, recipe, name) for name in _seen(store, recipe)},
         "prepare_arguments": store.manifest["arguments"],
         "store_sha256": store.sha256,

@@ -130,6 +130,8 @@ class Recipe:
         label_smoothing: Of the classifier's targets.
         patience: A phase ends after so many epochs of its own without a better score.
         mixup: Alpha of mixup (Zhang et al. 2018, arXiv:1710.09412); 0 mixes nothing (classifier).
+        distillation: The teachers' part of each label (Hinton et al. 2015, arXiv:1503.02531);
+            0 has no teachers (classifier).
         class_weights: Whether each class weighs the same in the loss, however often its faces
             are drawn (classifier).
         schedule: How the learning rate falls within a phase: ``cosine`` to a hundredth of its
@@ -156,6 +158,7 @@ class Recipe:
     label_smoothing: float = 0.0
     patience: int = 8
     mixup: float = 0.0
+    distillation: float = 0.0
     class_weights: bool = False
     schedule: str = "cosine"
     metric: str = "score"

@@ -63,6 +63,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "channels": (1, 1024),
     "dense": (0, 4096),
     "mixup": (0, 4),
+    "distillation": (0, 1),
     "limits": (0, 1_000_000),
     "margin": (0, 3),
     "min_face": (0, 1024),
@@ -211,8 +212,8 @@ def _detector_contradiction(recipe: Recipe) -> str | None:
     assert recipe.placement is not None
     if recipe.labels:
         return "labels are for 'classify' recipes: a detector has one class"
-    if recipe.mixup or recipe.class_weights or recipe.model.dense:
-        return "mixup, class_weights and model.dense are for 'classify' recipes"
+    if recipe.mixup or recipe.distillation or recipe.class_weights or recipe.model.dense:
+        return "mixup, distillation, class_weights and model.dense are for 'classify' recipes"
     if recipe.model.backbone != ModelSettings(0, 0).backbone:
         return "model.backbone is for 'classify' recipes: a detector stands on MobileNetV2"
     if any(phase.unfreeze_from for phase in recipe.phases):

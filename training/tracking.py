@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from edge_app.errors import DatasetError, MissingPackageError, TrackingError, UsageError
-from training.fit import FLOAT_MODEL, SUMMARY
+from training.fitting.start import FLOAT_MODEL, SUMMARY
 from training.recipe import Recipe
 
 log = logging.getLogger(__name__)

@@ -33,7 +33,8 @@ from training.experiments.fanout import (
     run_jobs,
 )
 from training.experiments.overrides import add_budget_options, override, shortened
-from training.fit import SUMMARY, start_weights, train_run
+from training.fit import train_run
+from training.fitting.start import SUMMARY, start_weights
 from training.recipe import Recipe
 from training.recipe_file import load_recipe
 

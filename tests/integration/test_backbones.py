@@ -7,6 +7,7 @@ every option trains, goes on after a kill, and becomes an integer model.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import subprocess
@@ -32,9 +33,10 @@ from training.data.splits import Split
 from training.data.store import FaceRecord, Record, Store, StoreWriter, open_store
 from training.export import PIXEL_SCALE, export, quantise
 from training.exporting.flops import float_operators
-from training.fit import StartWeights, train_run
+from training.fit import train_run
 from training.fitting.epochs import LOGS
 from training.fitting.run import Run
+from training.fitting.start import StartWeights, start_weights
 from training.models.backbones import BACKBONES
 from training.models.classifier import build_classifier
 from training.recipe import ModelSettings, Phase, Recipe, Sampling
@@ -160,6 +162,23 @@ def test_a_killed_run_with_every_option_goes_on_as_if_nothing_had_been(
     assert set(verdict.probabilities) == {WITH, WITHOUT}
 
 
+@eagerly
+def test_a_student_learns_from_a_teacher_and_its_card_names_it(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eager: None
+) -> None:
+    one_phase = dataclasses.replace(EVERY_OPTION, phases=(Phase(1, 1e-3),))
+    teacher = train_run(one_phase, store, tmp_path / "teacher", NONE) / "model.keras"
+    student = dataclasses.replace(one_phase, distillation=0.7)
+    run = train_run(student, store, tmp_path / "run", start_weights("none", [str(teacher)]))
+    monkeypatch.setattr("training.export.CALIBRATION_PICTURES", 4, raising=False)
+    bundle, _ = export(student, store.path, run, tmp_path / "bundles")
+    made = json.loads(bundle.with_suffix(".json").read_text())["training"]
+    assert made["command"].endswith("--weights none --teachers teacher/model.keras")
+    [named] = made["teachers"]
+    assert named["sha256"] == hashlib.sha256(teacher.read_bytes()).hexdigest()
+    assert set(named["made_by"]["data"]) == set(student.datasets)
+
+
 def logged(folder: Path) -> list[int]:
     """The epochs whose loss is in the TensorBoard logs."""
     steps = []
@@ -185,7 +204,8 @@ import json, sys
 from pathlib import Path
 sys.modules["tensorflow"] = None  # as if it were not installed
 from training.data.store import open_store
-from training.fit import StartWeights, train_run
+from training.fit import train_run
+from training.fitting.start import StartWeights
 from training.recipe_file import load_recipe
 train_run(load_recipe(sys.argv[1]), open_store(sys.argv[2]), Path(sys.argv[3]),
           StartWeights("none", None))

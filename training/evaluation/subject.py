@@ -8,7 +8,8 @@ from pathlib import Path
 
 from edge_app.errors import BundleError, BundleNotFoundError, RecipeError, UsageError
 from edge_app.vision.bundle import Card, find_bundle, read_card
-from training.fit import FLOAT_MODEL, RUNS, SUMMARY
+from training.fit import RUNS
+from training.fitting.start import FLOAT_MODEL, SUMMARY
 from training.recipe import Recipe
 from training.recipe_file import RECIPES, load_recipe
 

@@ -6,8 +6,9 @@ A :class:`Task` bundles the model, the batches and the validation of one recipe,
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -22,6 +23,7 @@ from edge_app.vision.geometry import letterbox
 from training.data.canvases import CanvasBatches, detector_pictures
 from training.data.faces import FaceBatches, Sample, class_shares, labelled_faces, plain_crop
 from training.data.store import Store
+from training.fitting.distillation import LabelledBatches, TaughtBatches, load_teacher
 from training.metrics.detection import Detections, Truths, average_precision
 from training.models.classifier import build_classifier, freeze_backbone
 from training.models.detector import (
@@ -58,27 +60,35 @@ class Task:
     """
 
     model: keras.Model
-    batches: FaceBatches | CanvasBatches
+    batches: LabelledBatches | CanvasBatches
     validate: Callable[[], dict[str, float]]
     deployable: keras.Model
     set_phase: Callable[[Phase], None]
     loss: Any
 
 
-def build_task(recipe: Recipe, store: Store, weights: str | None) -> Task:
+def build_task(
+    recipe: Recipe, store: Store, weights: str | None, teachers: Sequence[Path] = ()
+) -> Task:
     """The task of a recipe on prepared data.
 
     Args:
         recipe: What to train.
         store: Holds the recipe's data sets.
         weights: "imagenet", a weights file without top, or None for random ones.
+        teachers: Models that a classifier recipe with ``distillation`` learns from.
 
     Raises:
-        RecipeError: The weights cannot be used.
+        RecipeError: The weights or a teacher cannot be used.
         DatasetError: The data lack what the recipe needs.
     """
-    make = {"classify": _classifier_task, "detect": _detector_task}[recipe.task]
-    return make(recipe, store, weights)
+    if recipe.task == "detect":
+        return _detector_task(recipe, store, weights)
+    task = _classifier_task(recipe, store, weights)
+    if not teachers:
+        return task
+    models = [load_teacher(path, recipe) for path in teachers]
+    return replace(task, batches=TaughtBatches(task.batches, models, recipe.distillation))
 
 
 def _bare(model: keras.Model) -> keras.Model:

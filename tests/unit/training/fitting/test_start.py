@@ -1,7 +1,8 @@
-"""The parts of ``fit`` that need no training: start weights, schedule, batches, data sets."""
+"""What a run starts from; and of ``fit`` what needs no training: schedule, batches, data sets."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,15 +15,9 @@ import pytest
 from edge_app.domain import MaskState
 from edge_app.errors import DatasetError, RecipeError
 from training.data.store import StoreWriter, open_store
-from training.fit import (
-    FLOAT_MODEL,
-    ORIGIN_KEYS,
-    SUMMARY,
-    _continue_from,
-    _require_datasets,
-    start_weights,
-)
+from training.fit import _continue_from, _require_datasets, _require_teachers
 from training.fitting.phases import optimizer, stream
+from training.fitting.start import FLOAT_MODEL, ORIGIN_KEYS, SUMMARY, start_weights
 from training.recipe import ModelSettings, Phase, Recipe, Sampling
 from training.recipe_file import RECIPES, as_argument
 
@@ -91,6 +86,37 @@ def test_a_model_of_unknown_origin_is_refused(summary: Any, tmp_path: Path) -> N
     (tmp_path / "earlier" / SUMMARY).unlink()
     with pytest.raises(RecipeError, match="does not tell how it was made"):
         start_weights(str(model))
+
+
+def test_teachers_are_models_of_earlier_runs_and_the_card_names_them(tmp_path: Path) -> None:
+    models = [str(finished_run(tmp_path / name, SUMMARY_OF_A_RUN)) for name in "ab"]
+    start = start_weights("none", models)
+    assert start.keras is None
+    assert [t.plain()["made_by"]["data"] for t in start.teachers] == ["its data", "its data"]
+    taught = SUMMARY_OF_A_RUN | {"teachers": [t.plain() for t in start.teachers]}
+    third = start_weights(str(finished_run(tmp_path / "c", taught)))
+    assert third.made_by is not None
+    assert third.made_by["teachers"] == taught["teachers"]
+
+
+def test_a_teacher_must_be_a_model_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "base.weights.h5").write_bytes(b"abc")
+    with pytest.raises(RecipeError, match=r"--teachers .*base\.weights\.h5: give the model\.keras"):
+        start_weights("none", [str(tmp_path / "base.weights.h5")])
+    with pytest.raises(RecipeError, match=r"--teachers .*gone: no such file$"):
+        start_weights("none", [str(tmp_path / "gone")])
+
+
+def test_teachers_and_distillation_go_together(tmp_path: Path) -> None:
+    start = start_weights("none")
+    taught = start_weights("none", [str(finished_run(tmp_path / "a", SUMMARY_OF_A_RUN))])
+    learning = dataclasses.replace(RECIPE, distillation=0.5)
+    _require_teachers(start, RECIPE)
+    _require_teachers(taught, learning)
+    with pytest.raises(RecipeError, match="distillation = 0.5 needs teachers"):
+        _require_teachers(start, learning)
+    with pytest.raises(RecipeError, match="without distillation"):
+        _require_teachers(taught, RECIPE)
 
 
 def test_going_on_takes_over_the_weights_or_says_that_they_do_not_fit(tmp_path: Path) -> None:
