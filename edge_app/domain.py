@@ -83,6 +83,15 @@ class Box:
     def as_tuple(self) -> tuple[float, float, float, float]:
         return self.x0, self.y0, self.x1, self.y1
 
+    def within(self, width: float, height: float) -> Box:
+        """The box cut off at the edges of a ``width`` x ``height`` picture."""
+        return Box(
+            min(max(self.x0, 0.0), width),
+            min(max(self.y0, 0.0), height),
+            min(max(self.x1, 0.0), width),
+            min(max(self.y1, 0.0), height),
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.domain import Box, Face, Image
+from edge_app.domain import Face, Image
 from edge_app.vision.bundle import Bundle
-from edge_app.vision.geometry import Boxes, clip, letterbox, nms
+from edge_app.vision.geometry import Boxes, letterbox, nms
 from edge_app.vision.interpreter import dequantize, quantize
 
 BASE_SIZE = 4.0
@@ -19,6 +18,9 @@ BASE_SIZE = 4.0
 CODE_GAIN = 0.5
 """One unit of a box code moves the centre by this many strides, and scales the size by
 exp of it; the codes lie in -3..3, so a centre can lie 1.5 strides off its cell."""
+
+ROUNDING = 1e-6
+"""A stored score so little below the threshold is the threshold itself."""
 
 MAX_CANDIDATES = 300
 """Boxes that enter non-maximum suppression at most (the best ones), which bounds its time."""
@@ -46,7 +48,7 @@ class BundleDetector:
         outputs = bundle.interpreter.outputs
         self._scores_at = next(i for i, output in enumerate(outputs) if output.shape[-1] == 1)
         self._scores, self._codes = outputs[self._scores_at], outputs[1 - self._scores_at]
-        self._stored_threshold = math.floor(quantize(self.score_threshold, self._scores))
+        self._stored_threshold = quantize(self.score_threshold, self._scores) - ROUNDING
 
     def detect(self, image: Image) -> list[Face]:
         card = self.bundle.card
@@ -55,16 +57,18 @@ class BundleDetector:
         stored = outputs[self._scores_at][0, :, 0]
         # Few cells reach the threshold: only those are turned into real values.
         near = np.flatnonzero(stored >= self._stored_threshold)
+        if not len(near):
+            return []
         scores = dequantize(stored[near], self._scores)
         codes = dequantize(outputs[1 - self._scores_at][0, near], self._codes)
-        boxes, kept = select(codes, scores, self._cells[near], self.score_threshold, card.nms_iou)
+        found, kept = suppress(codes, scores, self._cells[near], card.nms_iou)
         height, width = image.shape[:2]
-        found = clip(mapping.to_source(boxes), width, height)
-        return [
-            Face(Box(*(float(v) for v in box)), float(score))
-            for box, score in zip(found, kept, strict=True)
-            if box[2] - box[0] >= 1 and box[3] - box[1] >= 1
-        ]
+        faces = []
+        for sides, score in zip(found.tolist(), kept.tolist(), strict=True):
+            box = mapping.face_to_source(*sides).within(width, height)
+            if box.short_side >= 1:
+                faces.append(Face(box, score))
+        return faces
 
 
 def cell_grid(width: int, height: int, strides: tuple[int, ...]) -> NDArray[np.float32]:
@@ -78,11 +82,20 @@ def cell_grid(width: int, height: int, strides: tuple[int, ...]) -> NDArray[np.f
 
 
 def decode(codes: NDArray[np.float32], cells: NDArray[np.float32]) -> Boxes:
-    """Box codes (N, 4: dx, dy, log width, log height) of cells (N, 3) -> canvas boxes (N, 4)."""
-    strides = cells[:, 2:3]
-    centres = cells[:, :2] + codes[:, :2] * CODE_GAIN * strides
-    half = BASE_SIZE / 2 * strides * np.exp(codes[:, 2:] * CODE_GAIN)
-    return np.concatenate([centres - half, centres + half], axis=1).astype(np.float32)
+    """Box codes of cells as faces on the canvas.
+
+    Args:
+        codes: (N, 4: dx, dy, log width, log height) float32.
+        cells: (N, 3), see :func:`cell_grid`.
+
+    Returns:
+        (N, 4: left, top, width, height) float32.
+    """
+    strides = cells[:, 2:]
+    moves = codes * CODE_GAIN
+    sizes = np.exp(moves[:, 2:]) * (strides * BASE_SIZE)
+    corners = moves[:, :2] * strides + cells[:, :2] - sizes / 2
+    return np.concatenate([corners, sizes], axis=1)
 
 
 def select(
@@ -98,9 +111,22 @@ def select(
         Canvas boxes (M, 4) and their scores (M,), best first.
     """
     chosen = np.flatnonzero(scores >= score_threshold)
-    if len(chosen) > MAX_CANDIDATES:
-        best = np.argpartition(-scores[chosen], MAX_CANDIDATES)[:MAX_CANDIDATES]
-        chosen = np.sort(chosen[best])
-    boxes = decode(codes[chosen], cells[chosen])
-    keep = nms(boxes, scores[chosen], nms_iou)
-    return boxes[keep], scores[chosen][keep]
+    found, kept = suppress(codes[chosen], scores[chosen], cells[chosen], nms_iou)
+    found[:, 2:] += found[:, :2]
+    return found, kept
+
+
+def suppress(
+    codes: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    cells: NDArray[np.float32],
+    nms_iou: float,
+) -> tuple[Boxes, NDArray[np.float32]]:
+    """Decode cells, all of them candidates, and suppress the doubles.
+
+    Returns:
+        Faces on the canvas (M, 4: left, top, width, height) and their scores (M,), best first.
+    """
+    found = decode(codes, cells)
+    keep = nms(found, scores, nms_iou, MAX_CANDIDATES)
+    return found[keep], scores[keep]

@@ -32,11 +32,16 @@ class Letterbox:
 
     def to_canvas(self, boxes: Boxes) -> Boxes:
         """Source pixels -> canvas pixels, shape (N, 4)."""
-        return (boxes * self.scale + self._shift()).astype(np.float32)
+        return (boxes * self.scale + self._shift()).astype(np.float32, copy=False)
 
     def to_source(self, boxes: Boxes) -> Boxes:
         """Canvas pixels -> source pixels, shape (N, 4)."""
-        return ((boxes - self._shift()) / self.scale).astype(np.float32)
+        return ((boxes - self._shift()) / self.scale).astype(np.float32, copy=False)
+
+    def face_to_source(self, left: float, top: float, width: float, height: float) -> Box:
+        """A rectangle in canvas pixels as a box in source pixels: one, without NumPy's overhead."""
+        x, y = (left - self.dx) / self.scale, (top - self.dy) / self.scale
+        return Box(x, y, x + width / self.scale, y + height / self.scale)
 
     def _shift(self) -> Boxes:
         return np.array([self.dx, self.dy, self.dx, self.dy], np.float32)
@@ -143,34 +148,29 @@ def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     return np.where(union > 0, overlap / np.maximum(union, 1e-12), 0).astype(np.float32)
 
 
-def nms(boxes: Boxes, scores: NDArray[np.float32], iou_limit: float) -> NDArray[np.intp]:
-    """Greedy non-maximum suppression.
+def rectangles(boxes: Boxes) -> Boxes:
+    """Boxes (N, 4: left, top, right, bottom) as (N, 4: left, top, width, height)."""
+    sized = boxes.copy()
+    sized[:, 2:] -= boxes[:, :2]
+    return sized
+
+
+def nms(
+    found: Boxes, scores: NDArray[np.float32], iou_limit: float, candidates: int = 0
+) -> NDArray[np.intp]:
+    """Greedy non-maximum suppression, OpenCV's.
 
     Args:
-        boxes: (N, 4) float32.
-        scores: (N,) float32; among equal scores the earlier box wins.
-        iou_limit: A box that overlaps a better one by more than this is dropped.
+        found: (N, 4: left, top, width, height) float32, each with an area above 0.
+        scores: (N,) float32, above 0; among equal scores the earlier one wins.
+        iou_limit: 0..1; what overlaps a better one by more than this is dropped.
+        candidates: Only so many, those with the best scores, are looked at; 0 is all.
 
     Returns:
-        Indices of the boxes that stay, best score first.
+        Indices of those that stay, best score first.
     """
-    order = np.argsort(-scores, kind="stable")
-    overlaps = iou(boxes, boxes)
-    keep: list[int] = []
-    dropped = np.zeros(len(boxes), bool)
-    for i in order:
-        if dropped[i]:
-            continue
-        keep.append(int(i))
-        dropped |= overlaps[i] > iou_limit
-    return np.array(keep, np.intp)
-
-
-def clip(boxes: Boxes, width: int, height: int) -> Boxes:
-    """Boxes cut off at the edges of a ``width`` x ``height`` picture."""
-    return np.clip(boxes, 0, np.array([width, height, width, height], np.float32)).astype(
-        np.float32
-    )
+    kept = cv2.dnn.NMSBoxes(found.tolist(), scores.tolist(), 0.0, iou_limit, top_k=candidates)
+    return np.array(kept, np.intp).reshape(-1)
 
 
 def _areas(boxes: Boxes) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge_app.domain import Box, Face, Image, MaskState, Verdict
 from edge_app.errors import BundleNotFoundError
-from edge_app.vision.geometry import Boxes, letterbox, nms, resize, square_crop
+from edge_app.vision.geometry import Boxes, letterbox, nms, rectangles, resize, square_crop
 from edge_app.vision.interpreter import Interpreter, load_interpreter
 
 YUNET_FILE = "yunet_2026may.onnx"
@@ -103,7 +103,7 @@ class Aizoo:
         height, width = image.shape[:2]
         boxes = aizoo_decode(codes[chosen], self._anchors[chosen])
         boxes *= np.array([width, height, width, height], np.float32)
-        keep = nms(boxes, best[chosen], AIZOO_NMS)
+        keep = nms(rectangles(boxes), best[chosen], AIZOO_NMS)
         return [
             Face(_box(boxes[i]), float(best[chosen[i]]), _verdict(self.STATES, scores[chosen[i]]))
             for i in keep

@@ -40,6 +40,18 @@ def test_an_inside_out_box_has_no_area() -> None:
     assert Box(4, 2, 1, 8).area == 0
 
 
+@pytest.mark.parametrize(
+    ("box", "inside"),
+    [
+        (Box(1, 2, 3, 4), Box(1, 2, 3, 4)),
+        (Box(-5, -6, 30, 40), Box(0, 0, 20, 10)),
+        (Box(25, 3, 30, 4), Box(20, 3, 20, 4)),
+    ],
+)
+def test_a_box_is_cut_off_at_the_pictures_edges(box: Box, inside: Box) -> None:
+    assert box.within(20, 10) == inside
+
+
 def test_values_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Box(0, 0, 1, 1).x0 = 5  # type: ignore[misc]

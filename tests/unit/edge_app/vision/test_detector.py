@@ -54,11 +54,11 @@ def test_cells_are_counted_row_by_row_level_by_level() -> None:
 def test_decode_one_cell(code: tuple[float, ...], x: int, y: int, stride: int) -> None:
     dx, dy, width, height = code
     (box,) = decode(np.array([code], np.float32), np.array([[x, y, stride]], np.float32))
-    x0, y0, x1, y1 = box.tolist()
-    assert x1 - x0 == pytest.approx(BASE_SIZE * stride * np.exp(width * CODE_GAIN), rel=1e-3)
-    assert y1 - y0 == pytest.approx(BASE_SIZE * stride * np.exp(height * CODE_GAIN), rel=1e-3)
-    assert (x0 + x1) / 2 == pytest.approx(x + dx * CODE_GAIN * stride, abs=1e-2)
-    assert (y0 + y1) / 2 == pytest.approx(y + dy * CODE_GAIN * stride, abs=1e-2)
+    left, top, wide, high = box.tolist()
+    assert wide == pytest.approx(BASE_SIZE * stride * np.exp(width * CODE_GAIN), rel=1e-3)
+    assert high == pytest.approx(BASE_SIZE * stride * np.exp(height * CODE_GAIN), rel=1e-3)
+    assert left + wide / 2 == pytest.approx(x + dx * CODE_GAIN * stride, abs=1e-2)
+    assert top + high / 2 == pytest.approx(y + dy * CODE_GAIN * stride, abs=1e-2)
 
 
 def test_the_threshold_itself_is_enough_and_the_best_comes_first() -> None:
