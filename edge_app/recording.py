@@ -124,7 +124,18 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{path}: cannot make this folder: {error.strerror or error}") from None
+        raise OutputError(
+            f"{path}: cannot make this folder: {why_no_folder(path, error)}"
+        ) from None
+
+
+def why_no_folder(folder: Path, error: OSError) -> str:
+    """Why a folder could not be made, in a few words: names the file that is in the way."""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        for place in (folder, *folder.parents):
+            if place.is_file():
+                return f"{place} is a file"
+    return why(error)
 
 
 def why(error: OSError) -> str:

@@ -26,6 +26,7 @@ import numpy as np
 
 from edge_app.domain import Box, Image, MaskState
 from edge_app.errors import DatasetError, OutputError
+from edge_app.recording import why_no_folder
 from training.data.splits import Split
 
 STORE_SCHEMA = 1
@@ -158,6 +159,11 @@ class StoreWriter:
             raise OutputError(f"{path}: exists and is no prepared data set; give another --out")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"{path}: cannot be written: {why_no_folder(path.parent, error)}"
+            ) from None
+        try:
             self._folder = Path(tempfile.mkdtemp(prefix=f"{path.name}.partial-", dir=path.parent))
             self._pixels = (self._folder / PIXELS).open("wb")
         except OSError as error:

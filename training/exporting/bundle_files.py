@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_app.errors import OutputError
+from edge_app.recording import why_no_folder
 from edge_app.vision.bundle import card_path, load_bundle
 
 _RANDOM = 8
@@ -51,7 +52,7 @@ def write_bundle(card: Mapping[str, Any], content: bytes, out: Path) -> Path:
             load_bundle(made, card["task"])
             made.parent.rename(_ready(out, name))
     except OSError as error:
-        reason = error.strerror or error
+        reason = why_no_folder(out, error)
         raise OutputError(f"{model}: cannot be written: {reason}") from None
     settle(out, name)
     return model

@@ -20,7 +20,7 @@ from pathlib import Path
 import keras
 
 from edge_app.errors import OutputError, RecipeError
-from edge_app.recording import why, write_atomically
+from edge_app.recording import why, why_no_folder, write_atomically
 from training.fitting.checkpoint import load_checkpoint, save_checkpoint
 
 CURVES = "curves.png"
@@ -74,7 +74,7 @@ class Run:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{folder}: cannot be made: {error.strerror}") from None
+            raise OutputError(f"{folder}: cannot be made: {why_no_folder(folder, error)}") from None
         self.state = RunState(inputs=dict(inputs))
         if self._state_file.is_file():
             self.state = self._read_state(inputs)

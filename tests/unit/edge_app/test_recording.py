@@ -64,8 +64,11 @@ def test_only_mp4_is_written(tmp_path: Path) -> None:
 
 def test_a_file_in_the_way_of_the_folder_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(OutputError, match="cannot make this folder"):
-        record(tmp_path / "file" / "out.mp4", [frame()])
+    for folder in (tmp_path / "file", tmp_path / "file" / "deeper"):
+        with pytest.raises(OutputError) as caught:
+            record(folder / "out.mp4", [frame()])
+        reason = f"cannot make this folder: {tmp_path / 'file'} is a file"
+        assert str(caught.value) == f"{folder}: {reason}"
 
 
 def test_a_folder_in_the_way_of_the_file_leaves_no_part_behind(tmp_path: Path) -> None:
