@@ -12,6 +12,7 @@ from typing import Any, Self
 import keras
 
 from edge_app.errors import OutputError, RecipeError
+from edge_app.recording import why
 from training.fitting.run import Run, RunState
 from training.fitting.tasks import Task
 from training.recipe import Recipe
@@ -105,6 +106,13 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def _reason(error: Exception) -> str:
+    """Why event files cannot be written, in a few words out of a paragraph of TensorFlow's."""
+    if isinstance(error, OSError):
+        return why(error)
+    return str(error).split("\n")[0].split("; ")[-1].strip() or type(error).__name__
+
+
 class ScalarLog:
     """A run's history as TensorBoard scalars, one step per epoch.
 
@@ -120,13 +128,14 @@ class ScalarLog:
     def __init__(self, folder: Path, history: Sequence[dict[str, float]]) -> None:
         import tensorflow as tf
 
+        self._folder = folder
         try:
             folder.mkdir(exist_ok=True)
             for old in folder.glob("events.out.tfevents.*"):
                 old.unlink()
             self._writer: Any = tf.summary.create_file_writer(str(folder))
         except (OSError, tf.errors.OpError) as error:
-            raise OutputError(f"{folder}: cannot be written: {error}") from None
+            raise OutputError(f"{folder}: cannot be written: {_reason(error)}") from None
         for row in history:
             self.add(row)
 
@@ -143,7 +152,11 @@ class ScalarLog:
         return cls(run.folder / LOGS, run.state.history)
 
     def add(self, row: dict[str, float]) -> None:
-        """Log one epoch's figures."""
+        """Log one epoch's figures.
+
+        Raises:
+            OutputError: They cannot be written, because the disk is full, say.
+        """
         import tensorflow as tf
 
         # tf.summary.scalar would need the tensorboard package to write what this writes.
@@ -152,7 +165,10 @@ class ScalarLog:
             for name, value in row.items()
             if name != "epoch"
         ]
-        with self._writer.as_default():
-            content = tf.compat.v1.Summary(value=values).SerializeToString()
-            tf.summary.experimental.write_raw_pb(content, step=int(row["epoch"]))
-        self._writer.flush()
+        content = tf.compat.v1.Summary(value=values).SerializeToString()
+        try:
+            with self._writer.as_default():
+                tf.summary.experimental.write_raw_pb(content, step=int(row["epoch"]))
+            self._writer.flush()
+        except tf.errors.OpError as error:
+            raise OutputError(f"{self._folder}: cannot be written: {_reason(error)}") from None
