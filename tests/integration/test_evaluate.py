@@ -190,6 +190,20 @@ def test_class_folders_by_a_detector(tmp_path, models):
     assert "end_to_end" not in report, "class folders have no boxes to find"
 
 
+def test_a_picture_in_which_the_detector_finds_nobody_is_reported(tmp_path, models):
+    root = tmp_path / "folders"
+    save(root / "with_mask" / "grey.png", np.full((120, 160, 3), 90, np.uint8))
+    report = evaluate(
+        tmp_path, models / "tiny_classifier.tflite", "--data", root,
+        "--detector", models / "tiny_detector.tflite",
+    )  # fmt: skip
+    assert report["data"]["folders"]["boxes_by_origin"] == {"whole": 1}
+    [problem] = report["problems"]
+    assert problem["reason"] == (
+        "1 pictures in which the detector found no face were judged as a whole"
+    )
+
+
 def test_the_splits_file_decides_and_what_it_names_in_vain_is_reported(tmp_path, voc, models):
     splits = tmp_path / "splits.json"
     splits.write_text(json.dumps({"test": ["street/images/right.png", "street/images/gone.png"]}))

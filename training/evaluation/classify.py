@@ -111,7 +111,7 @@ def judge_faces(
         if sum(judged.counted for judged in faces.judged) == before:
             raise DatasetError(f"{dataset.name}: no labelled face of at least {min_face:g} px")
         if origins["whole"]:
-            picker.problems.append(_whole_note(dataset.name, origins["whole"]))
+            picker.problems.append(_whole_note(dataset.name, origins["whole"], finder))
     faces.groups = grouper.groups()
     return faces
 
@@ -247,9 +247,10 @@ def _faces_of(
     return faces
 
 
-def _whole_note(dataset: str, number: int) -> Problem:
-    reason = (
-        f"{number} pictures without a face box were judged as a whole; "
-        "give --boxes FILE or --detector BUNDLE"
+def _whole_note(dataset: str, number: int, finder: FaceFinder) -> Problem:
+    why = (
+        "in which the detector found no face were judged as a whole"
+        if finder.detector is not None
+        else "without a face box were judged as a whole; give --boxes FILE or --detector BUNDLE"
     )
-    return note(dataset, reason)
+    return note(dataset, f"{number} pictures {why}")
