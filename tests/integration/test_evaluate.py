@@ -192,7 +192,7 @@ def test_class_folders_by_a_detector(tmp_path, models):
 
 def test_a_picture_in_which_the_detector_finds_nobody_is_reported(tmp_path, models):
     root = tmp_path / "folders"
-    save(root / "with_mask" / "grey.png", np.full((120, 160, 3), 90, np.uint8))
+    save(root / "with_mask" / "dark.png", np.zeros((120, 160, 3), np.uint8))
     report = evaluate(
         tmp_path, models / "tiny_classifier.tflite", "--data", root,
         "--detector", models / "tiny_detector.tflite",
