@@ -33,6 +33,7 @@ from training.experiments.fanout import (
     run_jobs,
 )
 from training.experiments.overrides import add_budget_options, override, shortened
+from training.experiments.study_file import check_study_file, readable_study
 from training.fit import train_run
 from training.fitting.start import SUMMARY, start_weights
 from training.recipe import Recipe
@@ -111,9 +112,11 @@ def tune(search: Search, trials: int, ray: str | None = None) -> Any:
     """Run a study to so many trials, those of earlier calls included; returns Optuna's study.
 
     Raises:
-        RecipeError: The start weights do not fit, or the folder holds another study.
+        RecipeError: The start weights do not fit, or the folder holds another study or a
+            damaged one.
         DatasetError: The data are missing or lack something.
         UsageError: Not a classifier, a number out of range, or no cluster at that address.
+        OutputError: The study cannot be written.
         MissingPackageError: Optuna, or Ray where it is asked for, is not installed.
     """
     from training.experiments.search_space import own_values, search_space
@@ -122,17 +125,19 @@ def tune(search: Search, trials: int, ray: str | None = None) -> Any:
         raise UsageError(f"{search.recipe.path}: only a 'classify' recipe can be tuned")
     if trials < 1 or not search.max_mmac > 0:
         raise UsageError(f"--trials {trials} --max-mmac {search.max_mmac:g}: both must be above 0")
-    study = _open_study(search)
-    space = search_space(search.recipe, search.weights)
-    if not study.trials:
-        study.enqueue_trial(own_values(search.recipe, space))
-    while pending := _draw(study, search, space, trials):
-        jobs = [
-            Job(f"trial {t.number}", run_trial, (search, t.params, trial_folder(search.out, t)))
-            for t in pending
-        ]
-        for trial, outcome in zip(pending, run_jobs(jobs, ray), strict=True):
-            _settle(study, trial, outcome)
+    _optuna()
+    with readable_study(search.out / STUDY):
+        study = _open_study(search)
+        space = search_space(search.recipe, search.weights)
+        if not study.trials:
+            study.enqueue_trial(own_values(search.recipe, space))
+        while pending := _draw(study, search, space, trials):
+            jobs = [
+                Job(f"trial {t.number}", run_trial, (search, t.params, trial_folder(search.out, t)))
+                for t in pending
+            ]
+            for trial, outcome in zip(pending, run_jobs(jobs, ray), strict=True):
+                _settle(study, trial, outcome)
     return study
 
 
@@ -172,6 +177,7 @@ def _open_study(search: Search) -> Any:
         "multiply-add limit": search.max_mmac,
     }
     make_folder(search.out)
+    check_study_file(search.out / STUDY)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         storage=f"sqlite:///{search.out / STUDY}",

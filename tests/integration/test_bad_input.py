@@ -355,6 +355,19 @@ def test_a_closed_network_is_one_line(fit, imagenet_from) -> None:
     assert "Connection refused" in line
 
 
+def test_a_damaged_study_is_one_line_and_stays(command, store, tmp_path) -> None:
+    pytest.importorskip("optuna", reason="tune's package is not installed")
+    recipe, out = tmp_path / "tiny.toml", tmp_path / "tuned"
+    recipe.write_text(RECIPE)
+    out.mkdir()
+    (out / "study.sqlite").write_bytes(b"SQLite format 3\0" + bytes(100))
+    said = command("tune", recipe, "--data", store, "--weights", "none", "--out", out)
+    assert said.code == 2
+    [line] = said.errors
+    assert line.startswith(f"{out / 'study.sqlite'}: not the file of a study, or damaged (")
+    assert (out / "study.sqlite").read_bytes() == b"SQLite format 3\0" + bytes(100)
+
+
 def test_a_damaged_store_is_one_line(fit, store, tmp_path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(store, copy)
