@@ -345,6 +345,24 @@ def test_an_interrupted_download_is_one_line_and_leaves_no_half_file(
     assert [path for path in home.rglob("*") if path.is_file()] == []
 
 
+def test_a_half_file_of_an_earlier_download_is_named(fit, imagenet_from, tmp_path) -> None:
+    """Keras by itself leaves one when it is killed, and takes it for whole in every later run."""
+    import keras
+
+    home = imagenet_from("http://127.0.0.1:9/")
+    whole = tmp_path / "whole.weights.h5"
+    keras.applications.MobileNetV2((96, 96, 3), 0.35, False, None).save_weights(whole)
+    half = home / "models" / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_96_no_top.h5"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(whole.read_bytes()[:100_000])
+    said = fit(MOBILENET, weights="imagenet")
+    assert said.code == 2
+    [line] = said.errors
+    assert line.startswith("start weights imagenet: cannot be used for MobileNetV2 0.35")
+    assert line.endswith(f"; damaged, so remove it: {half}")
+    assert half.stat().st_size == 100_000
+
+
 def test_a_closed_network_is_one_line(fit, imagenet_from) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

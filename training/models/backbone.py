@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from http.client import HTTPException
 from typing import Any
 
 import keras
 
 from edge_app.errors import RecipeError
+from training.models.download import damaged_downloads, whole_downloads
 
 BATCH_NORM_MOMENTUM = 0.99
 """How slowly the statistics that inference uses follow the batches.
@@ -51,13 +53,16 @@ def application(
         # Keras only warns of layers that the file does not have: that is another network.
         warnings.filterwarnings("error", "Skipping nested container", UserWarning)
         try:
-            model = getattr(keras.applications, name)(
-                input_shape=(height, width, 3), include_top=False, weights=weights, **options
-            )
+            with whole_downloads():
+                model = getattr(keras.applications, name)(
+                    input_shape=(height, width, 3), include_top=False, weights=weights, **options
+                )
         except Exception as error:  # Keras wraps a failed download in a bare Exception
             reason = _reason(error) or _reason(error.__context__)
             if weights is None or reason is None:
                 raise
+            if weights == "imagenet" and (damaged := damaged_downloads()):
+                reason += f"; damaged, so remove it: {', '.join(map(str, damaged))}"
             called = " ".join([name, *(str(options[key]) for key in ("alpha",) if key in options)])
             raise RecipeError(
                 f"start weights {weights}: cannot be used for {called} without top: {reason}"
@@ -72,6 +77,6 @@ def _reason(error: BaseException | None) -> str | None:
     """What is wrong with start weights, in one line; None for an error that is not theirs."""
     if isinstance(error, UserWarning):
         return "they are of another network"
-    if isinstance(error, (OSError, ValueError)):
+    if isinstance(error, (OSError, ValueError, HTTPException)):
         return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
     return None
