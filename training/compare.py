@@ -273,7 +273,8 @@ def _scores(
     """Figures of the float model on every split, of the INT8 file on the judged one.
 
     Training and validation faces are those of the recipe's data sets, test faces those of all
-    prepared ones, so that rows are judged on the same faces wherever they learnt.
+    prepared ones, so that rows are judged on the same faces wherever they learnt, and on however
+    many: a recipe's limits do not hold for these.
     """
     from training.experiments import scoring
 
@@ -283,9 +284,11 @@ def _scores(
     exact, quantised = scoring.keras_predict(model), scoring.tflite_predict(int8)
     row: dict[str, Any] = {"float": {}}
     for split in ("train", "val", "test"):
-        datasets = every if split == "test" else recipe.datasets
+        datasets, limits = recipe.datasets, recipe.sampling.limits
+        if split == "test":
+            datasets, limits = every, {}
         faces, left_out = scoring.scored_faces(
-            store, split, datasets, recipe.labels, settings.faces
+            store, split, datasets, recipe.labels, settings.faces, limits
         )
         logits = scoring.logits_of(exact, store, faces, *crop)
         row["float"][split] = scoring.figures(faces, logits, recipe.labels)

@@ -143,7 +143,9 @@ def run_fold(
     model = keras.models.load_model(folder / FLOAT_MODEL, compile=False)
     summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
     assert recipe.sampling is not None
-    faces, _ = scoring.scored_faces(view, "test", recipe.datasets, recipe.labels)
+    faces, _ = scoring.scored_faces(
+        view, "test", recipe.datasets, recipe.labels, limits=recipe.sampling.limits
+    )
     logits = scoring.logits_of(
         scoring.keras_predict(model), view, faces, recipe.sampling.margin, recipe.model.width
     )

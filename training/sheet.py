@@ -99,7 +99,10 @@ def _crops(recipe: Recipe, store: Store, count: int) -> list[Section]:
     from training.evaluation.tiles import Section, Tile
 
     assert recipe.sampling is not None
-    faces = labelled_faces(store, "train", recipe.datasets, recipe.labels, recipe.sampling.min_face)
+    sampling = recipe.sampling
+    faces = labelled_faces(
+        store, "train", recipe.datasets, recipe.labels, sampling.min_face, sampling.limits
+    )
     batches = FaceBatches(store, faces, recipe)
     groups: dict[str, list[Tile]] = {str(label): [] for label in recipe.labels}
     for picture, shares in itertools.islice(_rows(batches), count):

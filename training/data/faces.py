@@ -68,6 +68,24 @@ def labelled_faces(
     Raises:
         DatasetError: There are none.
     """
+    usable = usable_faces(store, datasets, labels, min_face, limits)
+    samples = [s for s in usable if s.record.split == split]
+    if not samples:
+        raise DatasetError(
+            f"{store.path}: no face of {', '.join(datasets)} in the {split} split is labelled, "
+            f"certain and at least {min_face:g} pixels wide and high; prepare more pictures"
+        )
+    return samples
+
+
+def usable_faces(
+    store: Store,
+    datasets: Sequence[str],
+    labels: Sequence[MaskState],
+    min_face: float,
+    limits: Mapping[str, int] | None = None,
+) -> list[Sample]:
+    """Those of every split, in the store's order; arguments as for :func:`labelled_faces`."""
     usable = [
         Sample(record, face, face.label)
         for record in store.records
@@ -78,13 +96,7 @@ def labelled_faces(
         and not face.difficult
         and face.box.short_side >= min_face
     ]
-    samples = [s for s in _limited(usable, limits or {}) if s.record.split == split]
-    if not samples:
-        raise DatasetError(
-            f"{store.path}: no face of {', '.join(datasets)} in the {split} split is labelled, "
-            f"certain and at least {min_face:g} pixels wide and high; prepare more pictures"
-        )
-    return samples
+    return _limited(usable, limits or {})
 
 
 def _limited(samples: Sequence[Sample], limits: Mapping[str, int]) -> list[Sample]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from edge_app.errors import DatasetError, UsageError
+from training.data.faces import usable_faces
 from training.data.splits import Split
 from training.data.store import Record, Store
 from training.recipe import Recipe
@@ -62,15 +63,9 @@ def assign_folds(store: Store, recipe: Recipe, folds: int) -> dict[str, int]:
         raise UsageError(f"--folds {folds}: at least {LEAST_FOLDS} are needed")
     if recipe.sampling is None:
         raise UsageError(f"{recipe.path}: only a 'classify' recipe can be cross-validated")
-    faces = [
-        (record, str(face.label))
-        for record in store.records
-        if record.split in _DIVIDED and record.dataset in recipe.datasets
-        for face in record.faces
-        if face.label in recipe.labels
-        and not face.difficult
-        and face.box.short_side >= recipe.sampling.min_face
-    ]
+    sampling = recipe.sampling
+    usable = usable_faces(store, recipe.datasets, recipe.labels, sampling.min_face, sampling.limits)
+    faces = [(s.record, str(s.label)) for s in usable if s.record.split in _DIVIDED]
     groups: dict[str, set[str]] = {str(label): set() for label in recipe.labels}
     for record, label in faces:
         groups[label].add(record.group)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ def scored_faces(
     datasets: Sequence[str],
     labels: Sequence[MaskState],
     most: int | None = None,
+    limits: Mapping[str, int] | None = None,
 ) -> tuple[list[Sample], dict[str, int]]:
     """The faces of a split to score on.
 
@@ -41,6 +42,7 @@ def scored_faces(
         datasets: Which data sets.
         labels: What the model knows.
         most: At most so many faces, drawn at random, the same in every call; None for all.
+        limits: See :attr:`training.recipe.Sampling.limits`.
 
     Returns:
         The faces, and how many were left out by label, because the model does not know it.
@@ -48,7 +50,7 @@ def scored_faces(
     Raises:
         DatasetError: There is none.
     """
-    found = labelled_faces(store, split, datasets, tuple(MaskState), SCORED_MIN_FACE)
+    found = labelled_faces(store, split, datasets, tuple(MaskState), SCORED_MIN_FACE, limits)
     left_out = Counter(str(s.label) for s in found if s.label not in labels)
     kept = [s for s in found if s.label in labels]
     if not kept:

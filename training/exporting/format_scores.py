@@ -114,7 +114,10 @@ def _score_classifiers(
 def _faces(recipe: Recipe, store: Store, split: str) -> list[Sample]:
     if split == "val":
         return validation_faces(store, recipe)
-    found = labelled_faces(store, split, recipe.datasets, recipe.labels, VALIDATION_MIN_FACE)
+    assert recipe.sampling is not None
+    found = labelled_faces(
+        store, split, recipe.datasets, recipe.labels, VALIDATION_MIN_FACE, recipe.sampling.limits
+    )
     return [s for s in found if s.face.origin == "hand"] or found
 
 

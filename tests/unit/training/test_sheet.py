@@ -81,6 +81,13 @@ def test_data_without_the_recipe_s_faces_are_refused(store):
         draw_sheet(wanting, store, 4)
 
 
+def test_a_sheet_shows_no_face_beyond_the_recipe_s_limits(store):
+    """Training would refuse the same: nothing is left of one label."""
+    limited = Sampling(0.4, 16.0, 0.6, {"street": 1.0}, limits={"street/without_mask": 0})
+    with pytest.raises(DatasetError, match="no training face is labelled without_mask"):
+        draw_sheet(dataclasses.replace(CLASSIFIER, sampling=limited), store, 4)
+
+
 RECIPE = """
 name = "tiny"
 task = "classify"

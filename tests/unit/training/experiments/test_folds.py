@@ -8,6 +8,7 @@ import pytest
 
 from edge_app.domain import Box, MaskState
 from edge_app.errors import DatasetError, UsageError
+from training.data.faces import usable_faces
 from training.data.splits import Split
 from training.data.store import FaceRecord, Record, Store, StoreWriter, open_store
 from training.experiments.folds import assign_folds, fold_store
@@ -20,6 +21,7 @@ RECIPE = override(
     {"sampling.dataset_weights": {"street": 1.0}, "sampling.render": 0.0},
 )
 STATES = list(MaskState)
+WITHOUT = "street/without_mask"
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,15 @@ def test_folds_hold_every_usable_picture_once_and_no_group_twice(store: Store) -
             groups.setdefault(record.group, set()).add(assigned[record.file])
     assert all(len(folds) == 1 for folds in groups.values())
     assert set(assigned.values()) == set(range(5))
+
+
+def test_folds_hold_no_more_faces_than_the_recipe_allows(store: Store) -> None:
+    limited = override(RECIPE, {"sampling.limits": {"street/without_mask": 7}})
+    kept = {s.record.file for s in usable_faces(store, ["street"], STATES, 0.0, {WITHOUT: 7})}
+    assigned = assign_folds(store, limited, 3)
+    assert set(assigned) == {file for file in assign_folds(store, RECIPE, 3) if file in kept}
+    labels = Counter(r.faces[0].label for r in store.records if r.file in assigned)
+    assert labels[MaskState.WITHOUT_MASK] <= 7 < labels[MaskState.WITH_MASK]
 
 
 def test_folds_are_stratified_and_always_the_same(store: Store) -> None:
