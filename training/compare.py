@@ -31,7 +31,7 @@ from training.experiments.fanout import (
     require_ray,
     run_jobs,
 )
-from training.experiments.overrides import add_budget_options, shortened
+from training.experiments.overrides import add_budget_options, require_classifier, shortened
 from training.fit import RUNS, train_run
 from training.fitting.start import FLOAT_MODEL, SUMMARY, start_weights
 from training.recipe import Recipe
@@ -137,8 +137,8 @@ def compare(
     names = [recipe.name for recipe in recipes]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"two recipes are named {', '.join(twice)}: each row needs its own name")
-    if other := [recipe.name for recipe in recipes if recipe.sampling is None]:
-        raise UsageError(f"{', '.join(other)}: only 'classify' recipes can be compared")
+    for recipe in recipes:
+        require_classifier(recipe, "compare")
     start_weights(settings.weights)  # what is wrong with these is wrong with every row
     open_store(settings.data)
     jobs = [Job(recipe.name, make_row, (recipe, settings)) for recipe in recipes]

@@ -34,7 +34,7 @@ from training.experiments.fanout import (
     results,
     run_jobs,
 )
-from training.experiments.overrides import add_budget_options, shortened
+from training.experiments.overrides import add_budget_options, require_classifier, shortened
 from training.fit import train_run
 from training.fitting.start import FLOAT_MODEL, SUMMARY, start_weights
 from training.recipe import Recipe
@@ -99,6 +99,7 @@ def crossval(
     """
     from training.experiments.folds import assign_folds
 
+    require_classifier(recipe, "crossval")
     start, store = start_weights(weights), open_store(data)
     assign_folds(store, recipe, folds)  # what is wrong with it is said at once
     place = out.resolve()

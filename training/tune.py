@@ -32,7 +32,12 @@ from training.experiments.fanout import (
     require_ray,
     run_jobs,
 )
-from training.experiments.overrides import add_budget_options, override, shortened
+from training.experiments.overrides import (
+    add_budget_options,
+    override,
+    require_classifier,
+    shortened,
+)
 from training.experiments.study_file import check_study_file, readable_study
 from training.fit import train_run
 from training.fitting.start import SUMMARY, start_weights
@@ -121,8 +126,7 @@ def tune(search: Search, trials: int, ray: str | None = None) -> Any:
     """
     from training.experiments.search_space import own_values, search_space
 
-    if search.recipe.sampling is None:
-        raise UsageError(f"{search.recipe.path}: only a 'classify' recipe can be tuned")
+    require_classifier(search.recipe, "tune")
     if trials < 1 or not search.max_mmac > 0:
         raise UsageError(f"--trials {trials} --max-mmac {search.max_mmac:g}: both must be above 0")
     _optuna()

@@ -47,22 +47,21 @@ def assign_folds(store: Store, recipe: Recipe, folds: int) -> dict[str, int]:
 
     Args:
         store: Its ``train`` and ``val`` pictures are divided.
-        recipe: Says which data sets and labels, and the seed of the division.
+        recipe: A classifier's; says which data sets and labels, and the seed of the division.
         folds: Number of folds, at least :data:`LEAST_FOLDS`.
 
     Returns:
         Record file -> fold from 0.
 
     Raises:
-        UsageError: Too few folds, or not a classifier.
+        UsageError: Too few folds.
         DatasetError: A label has fewer groups than there are folds.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
     if folds < LEAST_FOLDS:
         raise UsageError(f"--folds {folds}: at least {LEAST_FOLDS} are needed")
-    if recipe.sampling is None:
-        raise UsageError(f"{recipe.path}: only a 'classify' recipe can be cross-validated")
+    assert recipe.sampling is not None
     sampling = recipe.sampling
     usable = usable_faces(store, recipe.datasets, recipe.labels, sampling.min_face, sampling.limits)
     faces = [(s.record, str(s.label)) for s in usable if s.record.split in _DIVIDED]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edge_app.errors import RecipeError
+from edge_app.errors import RecipeError, UsageError
 from training.recipe import Recipe
 from training.recipe_file import recipe_of
 
@@ -61,6 +61,19 @@ def add_budget_options(parser: Any) -> None:
     parser.add_argument(
         "--steps", type=int, metavar="N", help="train at most N steps between two validations"
     )
+
+
+def require_classifier(recipe: Recipe, command: str) -> None:
+    """Refuse a detector's recipe, and say what there is for it.
+
+    Raises:
+        UsageError: It is one.
+    """
+    if recipe.sampling is None:
+        raise UsageError(
+            f"{recipe.path}: is a detector's recipe, and {command} takes classifiers' only: train "
+            "it with 'fit', measure its bundle with 'evaluate', compare two bundles with 'gate'"
+        )
 
 
 def as_tables(recipe: Recipe) -> dict[str, Any]:

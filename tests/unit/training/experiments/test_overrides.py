@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_app.domain import MaskState
 from edge_app.errors import RecipeError
+from training.cli import main
 from training.experiments.overrides import as_tables, override, shortened
 from training.recipe_file import RECIPES, load_recipe, recipe_of
 
@@ -111,3 +114,21 @@ def test_shortening_cuts_what_is_longer_and_keeps_the_share_of_the_warm_up() -> 
 def test_shortening_to_nothing_is_refused(epochs: int | None, steps: int | None) -> None:
     with pytest.raises(RecipeError, match="is not within"):
         shortened(BASE, epochs, steps)
+
+
+@pytest.mark.parametrize("command", ["compare", "crossval", "tune"])
+def test_a_detector_s_recipe_is_refused_with_what_to_do_instead(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything else: there are no prepared data here."""
+    if command == "tune":
+        pytest.importorskip("optuna", reason="tune's package is not installed")
+    out = tmp_path / "out"
+    words = [command, "face_detector", "--data", str(tmp_path / "none"), "--out", str(out)]
+    assert main(words) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("mask-kiosk: error: ")
+    assert f"face_detector.toml: is a detector's recipe, and {command} takes" in line
+    for instead in ("train it with 'fit'", "with 'evaluate'", "with 'gate'"):
+        assert instead in line
+    assert not out.exists()
