@@ -34,17 +34,19 @@ class EpochRecorder(keras.callbacks.Callback):
         self._run, self._task, self._recipe, self._scalars = run, task, recipe, scalars
         self._epochs = recipe.phases[run.state.phase].epochs
         self._total = sum(phase.epochs for phase in recipe.phases)
-        self._started = self._last_line = time.monotonic()
+        self._started = self._last_line = self._first_step = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._started = self._last_line = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         now = time.monotonic()
-        if now - self._last_line >= LOG_EVERY_S:
+        if batch == 0:  # this step also built the graph: the others are not as slow
+            self._first_step = now
+        elif now - self._last_line >= LOG_EVERY_S:
             self._last_line = now
             steps = self.params["steps"]
-            whole = (now - self._started) / (batch + 1) * steps
+            whole = (now - self._first_step) / batch * steps
             here = whole * (1 - (batch + 1) / steps)
             rest = seconds_left(self._run.state, self._recipe, whole)
             log.info(
