@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edge_app.domain import Image
+from training.data.camera import CameraRanges
 from training.data.splits import Split
 from training.data.store import FaceRecord, Record, Store, StoreWriter, open_store
 
@@ -39,6 +40,15 @@ def save() -> Save:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def still() -> CameraRanges:
+    """A camera that changes next to nothing, so that pixels can be compared."""
+    return CameraRanges(
+        gamma=1.0, colour_cast=0.0, contrast=0.0, grey=0.0, blur=0.3, noise=1.0, min_side=1024,
+        jpeg_quality=95, occlusion=0.0,
+    )  # fmt: skip
 
 
 @pytest.fixture

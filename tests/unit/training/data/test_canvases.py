@@ -10,7 +10,6 @@ import pytest
 from edge_app.domain import Box, MaskState
 from edge_app.errors import DatasetError
 from edge_app.vision.detector import cell_grid
-from training.data.camera import CameraRanges
 from training.data.canvases import VISIBLE, CanvasBatches, detector_pictures
 from training.data.splits import Split
 from training.data.store import FaceRecord
@@ -18,10 +17,6 @@ from training.models.detector import STRIDES, TARGET_COLUMNS
 from training.recipe import ModelSettings, Phase, Placement, Recipe
 
 WIDTH, HEIGHT = 160, 96
-STILL = CameraRanges(
-    gamma=1.0, colour_cast=0.0, contrast=0.0, grey=0.0, blur=0.3, noise=1.0, min_side=1024,
-    jpeg_quality=95, occlusion=0.0,
-)  # fmt: skip
 RECIPE = Recipe(
     name="tiny",
     task="detect",
@@ -31,7 +26,6 @@ RECIPE = Recipe(
     phases=(Phase(1, 1e-3),),
     model=ModelSettings(WIDTH, HEIGHT),
     placement=Placement({"street": 1.0}, negatives=0.0, backdrop=0.0, rotation=0.0),
-    camera=STILL,
     thresholds={"score": 0.5, "nms_iou": 0.4},
 )
 
@@ -48,10 +42,16 @@ def green_picture(box, size=(120, 90)):
     return image
 
 
-def placed(**changes):
-    """The recipe with another placement."""
-    assert RECIPE.placement is not None
-    return dataclasses.replace(RECIPE, placement=dataclasses.replace(RECIPE.placement, **changes))
+@pytest.fixture
+def placed(still):
+    """``placed(**changes)``: the recipe with another placement and an undisturbed camera."""
+
+    def change(**changes):
+        assert RECIPE.placement is not None
+        placement = dataclasses.replace(RECIPE.placement, **changes)
+        return dataclasses.replace(RECIPE, placement=placement, camera=still)
+
+    return change
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_pictures_need_a_box_that_somebody_drew(make_store, photo) -> None:
 
 
 @pytest.mark.parametrize("turn", [0.0, 12.0])
-def test_the_box_lies_where_the_face_was_drawn(one_face, turn) -> None:
+def test_the_box_lies_where_the_face_was_drawn(one_face, turn, placed) -> None:
     """Over many draws, mirrored ones among them: the green pixels fill the box."""
     batches = CanvasBatches(one_face, placed(rotation=turn, face_px=(20.0, 60.0)))
     compared = 0
@@ -114,7 +114,7 @@ def test_the_box_lies_where_the_face_was_drawn(one_face, turn) -> None:
     assert compared > 30
 
 
-def test_both_mirror_images_occur(make_store) -> None:
+def test_both_mirror_images_occur(make_store, placed) -> None:
     """The left half of the face is green, the right half red."""
     image = green_picture((40, 25, 80, 75))
     image[25:75, 60:80] = (255, 0, 0)
@@ -131,7 +131,7 @@ def test_both_mirror_images_occur(make_store) -> None:
     assert False in left
 
 
-def test_targets_lie_on_cells_in_the_face_and_hold_its_box(one_face) -> None:
+def test_targets_lie_on_cells_in_the_face_and_hold_its_box(one_face, placed) -> None:
     recipe = placed(face_px=(30.0, 60.0))
     _, targets = CanvasBatches(one_face, recipe).batch(0, 0)
     cells = cell_grid(WIDTH, HEIGHT, STRIDES)
@@ -145,7 +145,7 @@ def test_targets_lie_on_cells_in_the_face_and_hold_its_box(one_face) -> None:
             assert box[1] < box[3]
 
 
-def test_pictures_and_targets_belong_together(one_face) -> None:
+def test_pictures_and_targets_belong_together(one_face, placed) -> None:
     """The cells that are to find a face, drawn on the picture, lie on green."""
     pictures, targets = CanvasBatches(one_face, placed(face_px=(40.0, 60.0))).batch(1, 0)
     assert pictures.dtype == targets.dtype == np.float32
@@ -157,7 +157,7 @@ def test_pictures_and_targets_belong_together(one_face) -> None:
             assert picture[y, x, 1] > 0.5 > picture[y, x, 0]
 
 
-def test_faces_that_are_too_small_too_unsure_or_cut_off_teach_nothing(make_store) -> None:
+def test_faces_that_are_too_small_too_unsure_or_cut_off_teach_nothing(make_store, placed) -> None:
     sure, unsure = (40, 25, 80, 75), (10, 10, 30, 35)
     image = green_picture(sure, (400, 300))
     faces = (face(*sure), face(*unsure, origin="teacher", score=0.3), face(100, 30, 104, 34))
@@ -177,7 +177,7 @@ def test_faces_that_are_too_small_too_unsure_or_cut_off_teach_nothing(make_store
     assert ignored_ones > 10
 
 
-def test_a_face_cut_by_the_edge_is_ignored_from_half_on(one_face) -> None:
+def test_a_face_cut_by_the_edge_is_ignored_from_half_on(one_face, placed) -> None:
     """What is taught shows at least half of the face: at this zoom a box of 32 by 40 pixels."""
     batches = CanvasBatches(one_face, placed(face_px=(35.78, 35.78), min_face=1.0))
     full = 32 * 40
@@ -191,7 +191,7 @@ def test_a_face_cut_by_the_edge_is_ignored_from_half_on(one_face) -> None:
     assert max(shares["ignored"]) <= VISIBLE * 1.12
 
 
-def test_a_batch_depends_on_seed_epoch_and_index_alone(with_rooms) -> None:
+def test_a_batch_depends_on_seed_epoch_and_index_alone(with_rooms, placed) -> None:
     recipe = placed(negatives=0.3, backdrop=0.5)
     batches = CanvasBatches(with_rooms, recipe)
     pictures, targets = batches.batch(3, 1)
@@ -204,7 +204,7 @@ def test_a_batch_depends_on_seed_epoch_and_index_alone(with_rooms) -> None:
         assert not np.array_equal(pictures, other[0])
 
 
-def test_negatives_have_no_face_and_no_green(with_rooms) -> None:
+def test_negatives_have_no_face_and_no_green(with_rooms, placed) -> None:
     batches = CanvasBatches(with_rooms, placed(negatives=1.0))
     for seed in range(10):
         canvas, boxes, ignored = batches.draw(np.random.default_rng(seed))
@@ -214,6 +214,6 @@ def test_negatives_have_no_face_and_no_green(with_rooms) -> None:
     assert not targets.any()
 
 
-def test_negatives_without_rooms_are_one_line(one_face) -> None:
+def test_negatives_without_rooms_are_one_line(one_face, placed) -> None:
     with pytest.raises(DatasetError, match="prepare with --negatives DIR"):
         CanvasBatches(one_face, placed(negatives=0.1))

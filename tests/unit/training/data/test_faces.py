@@ -11,7 +11,6 @@ import pytest
 from edge_app.domain import Box, MaskState
 from edge_app.errors import DatasetError
 from edge_app.vision.geometry import square_crop
-from training.data.camera import CameraRanges
 from training.data.faces import (
     FaceBatches,
     class_shares,
@@ -28,10 +27,6 @@ from training.recipe import ModelSettings, Phase, Recipe, Sampling
 WITH, WITHOUT, INCORRECT = MaskState
 LABELS = (WITH, WITHOUT, INCORRECT)
 SAMPLING = Sampling(0.4, 16.0, 0.6, {"street": 1.0, "portraits": 1.0})
-STILL = CameraRanges(
-    gamma=1.0, colour_cast=0.0, contrast=0.0, grey=0.0, blur=0.3, noise=1.0, min_side=1024,
-    jpeg_quality=95, occlusion=0.0,
-)  # fmt: skip
 RECIPE = Recipe(
     name="tiny",
     task="classify",
@@ -144,14 +139,14 @@ def test_a_batch_has_the_network_s_range_and_one_label_each(store) -> None:
     np.testing.assert_array_equal(np.sort(labels, axis=1), [[0, 0, 1]] * 6)
 
 
-def test_the_label_of_a_crop_is_that_of_its_face(make_store) -> None:
+def test_the_label_of_a_crop_is_that_of_its_face(make_store, still) -> None:
     """Faces of one colour per label: whatever the augmentation does, the hue stays."""
     colour = {WITH: (0, 255, 0), WITHOUT: (255, 0, 0), INCORRECT: (0, 0, 255)}
     pictures = []
     for label, rgb in colour.items():
         image = np.zeros((90, 120, 3), np.uint8) + np.array(rgb, np.uint8)
         pictures.append(("street", Split.TRAIN, image, (face(30, 20, 40, label),)))
-    recipe = dataclasses.replace(RECIPE, camera=STILL)
+    recipe = dataclasses.replace(RECIPE, camera=still)
     store = make_store(pictures)
     batches = FaceBatches(store, train_faces(store), recipe)
     rng = np.random.default_rng(0)
