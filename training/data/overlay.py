@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_app.domain import Image
 from training.data.cloth import (
@@ -24,6 +23,7 @@ from training.data.cloth import (
     cloth_from_photo,
     draw_cloth,
 )
+from training.data.grids import bend, fill, lowered, soften, stroke
 from training.data.head import EAR, SKIN, Landmarks, Points, fit_camera, project
 from training.data.photo import blur_sigma, light_field, match_saturation, noise_level
 from training.data.wear import STATE_OF_WEAR, Wear, draw_surface
@@ -33,7 +33,6 @@ __all__ = ["STATE_OF_WEAR", "Landmarks", "Wear", "cut_texture", "place_mask", "r
 _TEXTURE_PATCH = np.array([[-0.5, 0.75, 0.0], [0.5, 0.75, 0.0], [0.5, 1.4, 0.0], [-0.5, 1.4, 0.0]])
 """The part of a face that shows nothing but cloth when a mask is worn correctly."""
 
-_SUPERSAMPLE = 2
 _MARGIN = 0.12
 """Room around the mask for its soft edge and shadow, in head units."""
 
@@ -144,17 +143,17 @@ def place_mask(
     face = _region(skin, 0, image.shape) or region
     light = light_field(image, skin, region, float(rng.normal(*_EXPOSURE)))
     softness = blur_sigma(image, face) * float(rng.uniform(*_FOCUS_SHARE))
-    cover = _soften(_fill(flat - origin, shape), softness)
-    loops = _soften(_stroke([s - origin for s in straps], _STRAP_WIDTH * unit, shape), softness)
+    cover = soften(fill(flat - origin, shape), softness)
+    loops = soften(stroke([s - origin for s in straps], _STRAP_WIDTH * unit, shape), softness)
 
     depth = float(rng.uniform(*_SHADOW_DEPTH))
-    drop = _soften(_lowered(cover, max(1, round(_SHADOW_DROP * unit))), _SHADOW_BLUR * unit)
+    drop = soften(lowered(cover, max(1, round(_SHADOW_DROP * unit))), _SHADOW_BLUR * unit)
     patch *= 1 - depth * drop[..., None]
     strap = match_saturation(np.array(cloth.strap, np.float32) * light, image)
     patch += loops[..., None] * (strap - patch)
 
     lit = cloth.swatch * _relief(surface, rng)[..., None]
-    drawn = _soften(_bend(lit, flat - origin, shape), softness) * light
+    drawn = soften(bend(lit, flat - origin, shape), softness) * light
     drawn += noise_level(image, face) * rng.standard_normal((*shape, 1), np.float32)
     patch += cover[..., None] * (match_saturation(drawn, image) - patch)
     out = image.copy()
@@ -205,41 +204,6 @@ def _region(
     return (x0, y0, x1, y1) if x1 - x0 > 1 and y1 - y0 > 1 else None
 
 
-def _fill(flat: Points, shape: tuple[int, ...]) -> FloatImage:
-    """How much of each pixel a grid of points (rows, columns, 2) covers, 0..1."""
-    cells = np.stack([flat[:-1, :-1], flat[:-1, 1:], flat[1:, 1:], flat[1:, :-1]], axis=2)
-    canvas = np.zeros((shape[0] * _SUPERSAMPLE, shape[1] * _SUPERSAMPLE), np.uint8)
-    corners = np.round(cells.reshape(-1, 4, 2) * _SUPERSAMPLE + (_SUPERSAMPLE - 1) / 2)
-    for cell in corners.astype(np.int32):
-        cv2.fillConvexPoly(canvas, cell, 255)
-    return _shrink(canvas, shape)
-
-
-def _stroke(lines: list[Points], width: float, shape: tuple[int, ...]) -> FloatImage:
-    """How much of each pixel some polylines (N, 2) cover, 0..1."""
-    canvas = np.zeros((shape[0] * _SUPERSAMPLE, shape[1] * _SUPERSAMPLE), np.uint8)
-    thickness = max(_SUPERSAMPLE, round(width * _SUPERSAMPLE))
-    for line in lines:
-        points = np.round(line * _SUPERSAMPLE).astype(np.int32)
-        cv2.polylines(canvas, [points], False, 255, thickness)
-    return _shrink(canvas, shape)
-
-
-def _shrink(canvas: NDArray[np.uint8], shape: tuple[int, ...]) -> FloatImage:
-    small = cv2.resize(canvas, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.float32) / np.float32(255)
-
-
-def _lowered(mask: FloatImage, pixels: int) -> FloatImage:
-    lowered = np.zeros_like(mask)
-    lowered[pixels:] = mask[:-pixels]
-    return lowered
-
-
-def _soften(image: FloatImage, sigma: float) -> FloatImage:
-    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
-
-
 def _relief(surface: Points, rng: np.random.Generator) -> FloatImage:
     """Shade from the surface's own shape (Lambert plus ambient), swatch-sized, around 1."""
     down, across = np.asarray(np.gradient(surface, axis=(0, 1)))
@@ -253,49 +217,3 @@ def _relief(surface: Points, rng: np.random.Generator) -> FloatImage:
     size = (SWATCH_WIDTH, SWATCH_HEIGHT)
     shade = shade.astype(np.float32)
     return np.asarray(cv2.resize(shade, size, interpolation=cv2.INTER_CUBIC), np.float32)
-
-
-def _bend(swatch: FloatImage, flat: Points, shape: tuple[int, ...]) -> FloatImage:
-    """Bring a swatch to where its grid lies in the picture.
-
-    The inverse map (pixel to swatch) is a cubic polynomial fitted to the grid's nodes that
-    face the camera, which are all that can be seen.
-    """
-    down, across = np.asarray(np.gradient(flat, axis=(0, 1)))
-    facing = across[..., 0] * down[..., 1] - across[..., 1] * down[..., 0]
-    seen = facing * np.sign(facing.sum() or 1) > 0.1 * np.abs(facing).max()
-    rows, columns = np.nonzero(seen)
-    nodes = flat[seen]
-    centre, scale = np.mean(nodes, axis=0, keepdims=True)[0], 2 * float(nodes.std(axis=0).max())
-    wanted = np.stack(
-        [
-            columns / (flat.shape[1] - 1) * (SWATCH_WIDTH - 1),
-            rows / (flat.shape[0] - 1) * (SWATCH_HEIGHT - 1),
-        ],
-        axis=1,
-    )
-    relative = (nodes - centre) / scale
-    weights = _solve(_cubic(relative[:, 0], relative[:, 1]), wanted)
-    # The map is smooth: a quarter of the resolution, scaled up, is exact enough.
-    step = 4
-    wide, high = -(-shape[1] // step), -(-shape[0] // step)
-    xs = (np.arange(wide) * step + (step - 1) / 2 - centre[0]) / scale
-    ys = (np.arange(high) * step + (step - 1) / 2 - centre[1]) / scale
-    grid_x, grid_y = np.broadcast_arrays(xs[None, :], ys[:, None])
-    terms = _cubic(grid_x.ravel(), grid_y.ravel())
-    coarse = (terms.T @ weights).astype(np.float32).reshape(high, wide, 2)
-    where = np.asarray(cv2.resize(coarse, (wide * step, high * step)), np.float32)
-    column, row = cv2.split(where[: shape[0], : shape[1]])
-    bent = cv2.remap(swatch, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(bent, np.float32)
-
-
-def _cubic(x: Points, y: Points) -> Points:
-    xx, yy = x * x, y * y
-    return np.array([np.ones_like(x), x, y, xx, x * y, yy, x * xx, xx * y, x * yy, y * yy])
-
-
-def _solve(terms: Points, wanted: Points) -> Points:
-    """Least squares, held back a little so that few nodes cannot bend it wildly."""
-    gram = terms @ terms.T + 1e-4 * len(wanted) * np.eye(len(terms))
-    return np.asarray(np.linalg.solve(gram, terms @ wanted), np.float64)
