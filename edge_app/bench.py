@@ -23,9 +23,13 @@ from edge_app.sources import open_source
 from edge_app.vision.bundle import load_bundle
 from edge_app.vision.interpreter import runtime_name
 from edge_app.vision.kernels import kernels
+from edge_app.vision.yunet import is_yunet
 
 WARM_UP_FRAMES = 30
 """Frames before the measurement: caches fill, the clock speed settles."""
+
+OPENCV_KERNELS = "OpenCV's own, float"
+"""What runs YuNet."""
 
 PERCENTILES = (50, 95, 99)
 
@@ -120,7 +124,9 @@ def describe_machine(settings: Settings) -> dict[str, Any]:
         "threads": {task: threads for task, (_, threads) in models.items()}
         | {"opencv": cv2.getNumThreads()},
         "kernels": {
-            task: str(kernels(load_bundle(name, task, threads).interpreter))
+            task: OPENCV_KERNELS
+            if is_yunet(name)
+            else str(kernels(load_bundle(name, task, threads).interpreter))
             for task, (name, threads) in models.items()
         },
         "bundles": describe_bundles(settings),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TextIO
 
+import cv2
 import numpy as np
 
 from edge_app import pi_health
@@ -21,6 +23,7 @@ from edge_app.vision.classifier import Classifier
 from edge_app.vision.detector import BundleDetector
 from edge_app.vision.interpreter import runtime_name
 from edge_app.vision.kernels import kernels
+from edge_app.vision.yunet import INPUT_HEIGHT, INPUT_WIDTH, YuNet, is_yunet, model_hash
 
 Status = Literal["ok", "FAIL", "skipped"]
 
@@ -70,7 +73,10 @@ def checks(settings: Settings) -> Iterator[Result]:
     """All checks in order; each is done when its result is asked for."""
     yield check_runtime()
     detect, classify = settings.detector, settings.classifier
-    yield from check_model("detector", "detect", detect.bundle, detect.threads)
+    if is_yunet(detect.bundle):
+        yield check_yunet(Path(detect.bundle))
+    else:
+        yield from check_model("detector", "detect", detect.bundle, detect.threads)
     yield from check_model("classifier", "classify", classify.bundle, classify.threads)
     yield check_source(settings)
     yield check_pins(settings)
@@ -98,6 +104,19 @@ def check_model(role: str, task: str, name: str, threads: int) -> Iterator[Resul
     size = f"{card.input_width}x{card.input_height}"
     yield Result(label, "ok", f"{card.name} {size}, sha256 {card.sha256[:12]}... as on its card")
     yield check_kernels(f"{role} kernels", bundle)
+
+
+def check_yunet(model: Path) -> Result:
+    """Whether OpenCV runs YuNet."""
+    try:
+        YuNet(model)
+    except KioskError as error:
+        return Result("detector bundle", "FAIL", str(error))
+    digest = model_hash(model)
+    detail = (
+        f"YuNet {INPUT_WIDTH}x{INPUT_HEIGHT}, sha256 {digest[:12]}..., OpenCV {cv2.__version__}"
+    )
+    return Result("detector bundle", "ok", detail)
 
 
 def check_kernels(label: str, bundle: Bundle) -> Result:

@@ -10,15 +10,17 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol
 
 from edge_app.domain import Box, Face, Frame, Image, Observation, Verdict
 from edge_app.policy import Policy, wanted
-from edge_app.settings import Settings
+from edge_app.settings import DetectorSettings, Settings
 from edge_app.tracking import Tracker
 from edge_app.vision.bundle import load_bundle
 from edge_app.vision.classifier import Classifier
 from edge_app.vision.detector import BundleDetector, Detector
+from edge_app.vision.yunet import YuNet, is_yunet
 
 Timer = Callable[[], float]
 """Seconds from any starting point, never going back."""
@@ -188,11 +190,23 @@ def build_pipeline(settings: Settings, timer: Timer = time.perf_counter) -> Pipe
         BundleError: A bundle is damaged or for another task.
         InterpreterMissingError: No TFLite runtime is installed.
     """
-    detect, classify = settings.detector, settings.classifier
-    detector = BundleDetector(
-        load_bundle(detect.bundle, "detect", detect.threads), detect.score_threshold
-    )
+    classify = settings.classifier
+    detector = open_detector(settings.detector)
     classifier = Classifier(
         load_bundle(classify.bundle, "classify", classify.threads), classify.confidence_floor
     )
     return Pipeline(detector, classifier, settings, timer)
+
+
+def open_detector(settings: DetectorSettings) -> Detector:
+    """The detector that the settings name: a bundle, or YuNet by its ``.onnx`` file.
+
+    Raises:
+        BundleNotFoundError: Its file is missing.
+        BundleError: Its file is damaged or holds another model.
+        InterpreterMissingError: No TFLite runtime is installed.
+    """
+    if is_yunet(settings.bundle):
+        return YuNet(Path(settings.bundle), settings.score_threshold)
+    bundle = load_bundle(settings.bundle, "detect", settings.threads)
+    return BundleDetector(bundle, settings.score_threshold)

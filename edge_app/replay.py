@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from edge_app.domain import Face, Frame, Observation
@@ -16,6 +17,7 @@ from edge_app.settings import Settings
 from edge_app.sources import FrameSource
 from edge_app.timeline import Span, timeline
 from edge_app.vision.bundle import find_bundle, read_card
+from edge_app.vision.yunet import is_yunet, model_hash
 
 PIXEL_DIGITS = 2
 PROBABILITY_DIGITS = 6
@@ -105,8 +107,14 @@ def replay_pipeline(settings: Settings) -> Pipeline:
 def describe_bundles(settings: Settings) -> Bundles:
     """The two models by task, ``detect`` and ``classify``: their ``name`` and ``sha256``."""
     names = {"detect": settings.detector.bundle, "classify": settings.classifier.bundle}
-    cards = {task: read_card(find_bundle(name)) for task, name in names.items()}
-    return {task: {"name": card.name, "sha256": card.sha256} for task, card in cards.items()}
+    return {task: _describe(name) for task, name in names.items()}
+
+
+def _describe(name: str) -> dict[str, str]:
+    if is_yunet(name):
+        return {"name": Path(name).stem, "sha256": model_hash(Path(name))}
+    card = read_card(find_bundle(name))
+    return {"name": card.name, "sha256": card.sha256}
 
 
 def report(done: Replay, bundles: Bundles) -> dict[str, Any]:

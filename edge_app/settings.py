@@ -66,10 +66,19 @@ class SourceSettings:
 class DetectorSettings:
     """Finding faces."""
 
-    bundle: str = _bundle("face_detector", "Detector")
+    bundle: str = setting(
+        "face_detector",
+        "Detector: the name of a shipped model bundle, or the path of a .tflite file, or of "
+        "YuNet's .onnx file.",
+        low=1,
+        high=1000,
+    )
     threads: int = _threads(2)
     score_threshold: float | None = setting(
-        None, "A face needs at least this score; left out: as the model card says.", low=0, high=1
+        None,
+        "A face needs at least this score; left out: as the model card says, 0.6 for YuNet.",
+        low=0,
+        high=1,
     )
     min_face_px: float = setting(
         16.0, "Faces with a shorter side in frame pixels are ignored.", low=0, high=1000

@@ -20,6 +20,7 @@ from edge_app.vision.bundle import load_bundle
 from edge_app.vision.classifier import Classifier
 from edge_app.vision.detector import BundleDetector, Detector
 from edge_app.vision.geometry import letterbox, square_crop
+from edge_app.vision.yunet import YuNet
 from training.evaluation import detect, peers, report, timing
 from training.evaluation.pictures import Chosen, Grouper, Picker, listed_pictures
 from training.exporting.flops import multiply_adds
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     cv2.setNumThreads(1)
     detector = detect.detector_of(load_bundle(args.detector, "detect"))
     classifier = Classifier(load_bundle(args.classifier, "classify"))
-    yunet = peers.YuNet(args.peers, detect.JUDGED_WIDTH, detect.JUDGED_HEIGHT, detect.SCORE_FLOOR)
+    yunet = peers.yunet(args.peers, detect.JUDGED_WIDTH, detect.JUDGED_HEIGHT, detect.SCORE_FLOOR)
     aizoo = peers.Aizoo(args.peers, detect.SCORE_FLOOR)
     coral = peers.Coral(args.peers)
     picker = Picker(listed_pictures(args.split, args.splits, [args.data]), args.seed)
@@ -127,7 +128,7 @@ def _timed(picker: Picker, chosen: Chosen) -> list[tuple[Image, Box]]:
 def _times(
     detector: BundleDetector,
     classifier: Classifier,
-    yunet: peers.YuNet,
+    yunet: YuNet,
     aizoo: peers.Aizoo,
     coral: peers.Coral,
     timed: Sequence[tuple[Image, Box]],

@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 
 from edge_app.errors import SourceNotFoundError, SourceUnreadableError
+from edge_app.quiet import quieten_opencv
 from edge_app.settings import SourceSettings
 from edge_app.sources.base import FrameSource
 from edge_app.sources.camera import NETWORK_SCHEMES, DeviceCamera, NetworkCamera, without_password
 from edge_app.sources.images import IMAGE_SUFFIXES, ImagesSource
 from edge_app.sources.picamera import PiCamera
-from edge_app.sources.quiet import quieten_opencv
 from edge_app.sources.video import VideoSource
 
 __all__ = ["FrameSource", "open_source"]

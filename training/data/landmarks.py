@@ -15,7 +15,7 @@ import numpy as np
 
 from edge_app.domain import Box, Image
 from edge_app.errors import UsageError
-from edge_app.sources.quiet import quieten_opencv
+from edge_app.quiet import quieten_opencv
 from edge_app.vision.geometry import iou, square_crop
 from training.data.store import FaceRecord, Point
 

@@ -7,24 +7,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.domain import Box, Face, Image, MaskState, Verdict
 from edge_app.errors import BundleNotFoundError
-from edge_app.vision.geometry import Boxes, letterbox, nms, rectangles, resize, square_crop
+from edge_app.vision.geometry import Boxes, nms, rectangles, resize, square_crop
 from edge_app.vision.interpreter import Interpreter, load_interpreter
+from edge_app.vision.yunet import YuNet
 
 YUNET_FILE = "yunet_2026may.onnx"
 AIZOO_FILE = "aizoo_ssd_260_float.tflite"
 CORAL_FILE = "coral_mask_mobilenetv2_int8.tflite"
-
-YUNET_NMS = 0.3
-"""OpenCV's default for ``FaceDetectorYN``."""
-
-YUNET_CANDIDATES = 5000
-"""OpenCV's default for ``FaceDetectorYN``."""
 
 AIZOO_NMS = 0.4
 """As in the authors' code (github AIZOOTech/FaceMaskDetection)."""
@@ -51,33 +45,9 @@ CORAL_MARGIN = 0.0
 """Crop margin that suits it best on training pictures of kaggle853; none is documented."""
 
 
-class YuNet:
-    """OpenCV's face detector (Wu et al. 2023) on pictures letterboxed to a fixed size."""
-
-    def __init__(self, folder: Path, width: int, height: int, score_threshold: float) -> None:
-        self._width, self._height = width, height
-        self._engine = cv2.FaceDetectorYN.create(
-            str(_file(folder, YUNET_FILE)),
-            "",
-            (width, height),
-            score_threshold,
-            YUNET_NMS,
-            YUNET_CANDIDATES,
-        )
-
-    def detect(self, image: Image) -> list[Face]:
-        """Faces in pixels of ``image``, best score first."""
-        canvas, mapping = letterbox(image, self._width, self._height)
-        _, rows = self._engine.detect(cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
-        if rows is None:
-            return []
-        found = np.asarray(rows, np.float32)
-        found = found[np.argsort(-found[:, 14], kind="stable")]
-        corners = np.concatenate([found[:, :2], found[:, :2] + found[:, 2:4]], axis=1)
-        return [
-            Face(_box(box), float(row[14]))
-            for box, row in zip(mapping.to_source(corners), found, strict=True)
-        ]
+def yunet(folder: Path, width: int, height: int, score_threshold: float) -> YuNet:
+    """OpenCV's face detector, which a kiosk may also use, on pictures of a given size."""
+    return YuNet(_file(folder, YUNET_FILE), score_threshold, width, height)
 
 
 class Aizoo:

@@ -52,7 +52,7 @@ def folder(shared):
 @pytest.mark.parametrize("name", ["yunet", "aizoo"])
 def test_peers_find_the_face_where_it_is(portrait, folder, name):
     image, box = portrait
-    detector = peers.Aizoo(folder) if name == "aizoo" else peers.YuNet(folder, 320, 240, 0.6)
+    detector = peers.Aizoo(folder) if name == "aizoo" else peers.yunet(folder, 320, 240, 0.6)
     detections = as_detections(detector.detect(image))
     truth = np.array([box.as_tuple()], np.float32)
     assert iou(detections.boxes[:1], truth)[0, 0] > 0.5
