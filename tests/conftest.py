@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from gpiozero.pins.mock import MockFactory
 
@@ -20,6 +21,13 @@ REQUIRE_SHARED = "MASK_KIOSK_REQUIRE_SHARED"
 
 HAS_TENSORFLOW = importlib.util.find_spec("tensorflow") is not None
 """Without TensorFlow only the device half is tested (``make test-tflite-runtime``)."""
+
+
+# Speed is measured in benchmarks, and a machine that is busy elsewhere is no failure.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_report_header() -> list[str]:

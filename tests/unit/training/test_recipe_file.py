@@ -319,7 +319,6 @@ def test_random_values_give_a_recipe_or_a_recipe_error(changes: list[tuple[str, 
     check_random(write, content)
 
 
-@settings(deadline=None)
 @given(content=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_random_bytes_give_a_recipe_error(content: bytes) -> None:
     def put(folder: Path, content: bytes) -> Path:

@@ -58,7 +58,7 @@ def test_only_a_correct_mask_counts_as_with_mask(wear: Wear) -> None:
     assert STATE_OF_WEAR[wear] is expected
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seeds, st.floats(-0.6, 0.6), st.floats(0.6, 1.2), st.floats(-0.5, 0.5))
 def test_a_correct_mask_covers_nose_and_mouth_and_leaves_the_eyes(
     seed: int, roll: float, scale: float, yaw: float
@@ -71,7 +71,7 @@ def test_a_correct_mask_covers_nose_and_mouth_and_leaves_the_eyes(
     assert not is_blue(drawn, landmarks[1])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seeds, st.floats(-0.6, 0.6), st.floats(0.6, 1.2), st.floats(-0.5, 0.5))
 def test_nose_out_shows_the_nose_tip_and_covers_the_mouth(
     seed: int, roll: float, scale: float, yaw: float
@@ -82,7 +82,7 @@ def test_nose_out_shows_the_nose_tip_and_covers_the_mouth(
     assert is_blue(drawn, mouth(landmarks))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seeds, st.sampled_from([Wear.MOUTH_OUT, Wear.CHIN, Wear.ONE_EAR]), st.floats(-0.5, 0.5))
 def test_other_wrong_ways_leave_the_mouth_bare_and_still_show_a_mask(
     seed: int, wear: Wear, roll: float
@@ -179,7 +179,6 @@ def test_texture_comes_from_the_mask_and_from_nothing_else() -> None:
     assert (texture[..., 2].astype(int) > texture[..., 0]).mean() > 0.97
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.floats(-2, 2), min_size=6, max_size=6),
     st.tuples(st.floats(-100, 100), st.floats(-100, 100)),
@@ -197,7 +196,6 @@ def test_the_camera_finds_the_nose_exactly_and_moves_with_the_face(
     np.testing.assert_allclose(moved[3] - camera[3], move, atol=1e-3)
 
 
-@settings(deadline=None)
 @given(seeds, st.sampled_from(Wear), st.sampled_from(Kind))
 def test_a_mask_is_a_finite_surface_from_top_to_bottom(seed: int, wear: Wear, kind: Kind) -> None:
     surface = draw_surface(wear, kind, np.random.default_rng(seed))

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_curve
 
@@ -125,7 +125,6 @@ scored = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(scored, st.integers(0, 10))
 def test_agrees_with_scikit_learns_curve(rows, missed):
     rows = sorted(rows, key=lambda row: -row[0])
@@ -183,7 +182,6 @@ rectangles = st.tuples(
 ).map(lambda r: (r[0], r[1], r[0] + r[2], r[1] + r[3]))
 
 
-@settings(deadline=None)
 @given(
     st.lists(rectangles, max_size=8),
     st.lists(st.tuples(rectangles, st.booleans()), max_size=6),
