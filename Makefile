@@ -50,6 +50,7 @@ test-optional: $(OPTIONAL)
 	@$(VENV)/bin/python -m pytest tests/unit/training/test_tracking.py tests/integration/test_tracking.py
 	@$(VENV)/bin/python -m pytest tests/integration/test_try_page.py
 	@$(VENV)/bin/python -m pytest tests/integration/test_backbones.py -k pytorch
+	@$(VENV)/bin/python -m pytest tests/unit/training/fitting/test_team.py tests/integration/test_workers.py
 
 check: $(FULL)
 	$(VENV)/bin/ruff format --check .

@@ -127,7 +127,7 @@ class MissingPackageError(Permanent, ImportError):
 
 
 class WorkerLostError(Temporary, RuntimeError):
-    """A job's process on a cluster died again and again."""
+    """A process elsewhere, on a cluster or in a team, died, or never came."""
 
 
 class TrackingError(Temporary, ConnectionError):

@@ -11,29 +11,30 @@ killed run would have seen. The result lies in the run's folder (``build/runs/NA
 ``curves.png``, and ``logs`` for TensorBoard.
 
 ``KERAS_BACKEND=torch`` in the environment trains a classifier's recipe on PyTorch; ``export``
-takes its model without it.
+takes its model without it. Several machines train it together, each with the same command but
+for its own number:
+
+    KERAS_BACKEND=torch python -m training fit NAME --worker 1/2 --meet 192.168.1.10:29500
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import json
 import logging
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_app.errors import DatasetError, OutputError, RecipeError
-from edge_app.recording import why, write_atomically
+from edge_app.recording import why
 from training.data.store import Store, open_store
 from training.fitting.start import FLOAT_MODEL, SUMMARY, StartWeights, start_weights
+from training.fitting.team import Team, add_worker_options, place_of
 from training.recipe import Recipe
-from training.recipe_file import as_argument, load_recipe
+from training.recipe_file import load_recipe
 
 if TYPE_CHECKING:
-    from training.fitting.run import Run
+    from training.fitting.tasks import Task
 
 log = logging.getLogger(__name__)
 
@@ -74,59 +75,64 @@ def add_parser(subparsers: Any) -> None:
         metavar="URI",
         help="record the finished run on this MLflow server, e.g. http://127.0.0.1:5000",
     )
+    add_worker_options(parser)
     parser.set_defaults(run_command=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Entry point of ``fit``."""
     recipe = load_recipe(args.recipe)
-    if args.mlflow is None:
-        folder = fit(recipe, args.data, args.run, args.weights, args.teachers)
-        print(f"trained model: {folder / FLOAT_MODEL}")
-        return 0
-    from training.tracking import check_uri, record_run
+    place = place_of(args.worker, args.meet, recipe)
+    if args.mlflow is not None:
+        from training.tracking import check_uri
 
-    check_uri(args.mlflow)
-    folder = fit(recipe, args.data, args.run, args.weights, args.teachers)
+        check_uri(args.mlflow)
+    store, start = open_store(args.data), start_weights(args.weights, args.teachers)
+    folder = args.run or RUNS / recipe.name
+    if place is None:
+        train_run(recipe, store, folder, start)
+    else:
+        team = Team.join(place)
+        try:
+            train_run(recipe, store, folder, start, team)
+        finally:
+            team.leave()
+        if not team.is_first:
+            print(f"{place}: done; the trained model is in the run's folder of worker 1")
+            return 0
     print(f"trained model: {folder / FLOAT_MODEL}")
-    print(f"recorded on {args.mlflow}: run {record_run(folder, args.mlflow, recipe)}")
+    if args.mlflow is not None:
+        from training.tracking import record_run
+
+        print(f"recorded on {args.mlflow}: run {record_run(folder, args.mlflow, recipe)}")
     return 0
 
 
-def fit(
-    recipe: Recipe,
-    data: Path,
-    folder: Path | None,
-    weights: str,
-    teachers: Sequence[str] = (),
+def train_run(
+    recipe: Recipe, store: Store, folder: Path, start: StartWeights, team: Team | None = None
 ) -> Path:
-    """Train, or go on training, and write ``model.keras``; returns the run's folder.
-
-    Raises:
-        RecipeError: The start weights are missing or do not fit, or the folder holds
-            another run.
-        DatasetError: The prepared data are missing or lack what the recipe needs.
-        OutputError: The folder cannot be written.
-    """
-    start = start_weights(weights, teachers)
-    return train_run(recipe, open_store(data), folder or RUNS / recipe.name, start)
-
-
-def train_run(recipe: Recipe, store: Store, folder: Path, start: StartWeights) -> Path:
     """Train a recipe on an open store, or go on training; writes the results, returns ``folder``.
+
+    Args:
+        recipe: What to train.
+        store: The prepared data.
+        folder: Of the run; of a team's workers only the first one writes it.
+        start: Weights to begin with.
+        team: The workers that train it together; None alone.
 
     Raises:
         RecipeError: The start weights do not fit, or the folder holds another run.
         DatasetError: The store lacks what the recipe needs.
         OutputError: The folder cannot be written.
+        WorkerLostError: Another worker of the team is gone.
     """
     _require_datasets(store, recipe)
     _require_teachers(start, recipe)
     import keras  # slow, so that what is wrong above is said at once
 
-    from training.fitting.phases import train
+    from training.fitting.phases import follow, train
     from training.fitting.run import Run, draw_curves
-    from training.fitting.tasks import build_task
+    from training.fitting.summary import versions, write_summary
 
     inputs = {
         "recipe": recipe.fingerprint,
@@ -135,25 +141,42 @@ def train_run(recipe: Recipe, store: Store, folder: Path, start: StartWeights) -
     }
     if start.teachers:
         inputs["teachers"] = " ".join(str(teacher.sha256) for teacher in start.teachers)
+    if team is not None:
+        team.require_same(inputs | {f"{name} version": v for name, v in versions().items()})
+    if team is not None and not team.is_first:
+        if team.share(None):  # whether there is anything left to train
+            keras.utils.set_random_seed(recipe.seed)
+            follow(_task(recipe, store, start), recipe, team)
+        return folder
     run = Run(folder, inputs)
-    if run.state.done and (folder / FLOAT_MODEL).is_file() and (folder / SUMMARY).is_file():
+    done = run.state.done and (folder / FLOAT_MODEL).is_file() and (folder / SUMMARY).is_file()
+    if team is not None:
+        team.share(not done)
+    if done:
         log.info("run folder: %s: finished already; nothing to do", folder)
         return folder
     log.info("run folder: %s: %d epochs done", folder, run.state.epoch)
     keras.utils.set_random_seed(recipe.seed)
-    teachers = [Path(str(teacher.keras)) for teacher in start.teachers]
-    if start.is_model:
-        task = build_task(recipe, store, None, teachers)
-        _continue_from(start, task.deployable)
-    else:
-        task = build_task(recipe, store, start.keras, teachers)
-    train(task, run, recipe)
+    task = _task(recipe, store, start)
+    train(task, run, recipe, team)
     draw_curves(run)
     run.restore_best(task.deployable)
     _save_model(task.deployable, folder / FLOAT_MODEL)
-    _write_summary(run, recipe, store, start)
+    workers = 1 if team is None else team.place.count
+    write_summary(folder / SUMMARY, run.state, recipe, store, start, workers)
     run.finish()
     return folder
+
+
+def _task(recipe: Recipe, store: Store, start: StartWeights) -> Task:
+    from training.fitting.tasks import build_task
+
+    teachers = [Path(str(teacher.keras)) for teacher in start.teachers]
+    if not start.is_model:
+        return build_task(recipe, store, start.keras, teachers)
+    task = build_task(recipe, store, None, teachers)
+    _continue_from(start, task.deployable)
+    return task
 
 
 def _continue_from(start: StartWeights, model: Any) -> None:
@@ -194,61 +217,3 @@ def _save_model(model: Any, path: Path) -> None:
         os.replace(temporary, path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {why(error)}") from None
-
-
-def _seen(store: Store, recipe: Recipe) -> list[str]:
-    """The data sets of a run: the recipe's, and the pictures without faces for a detector."""
-    names = list(recipe.datasets)
-    if recipe.placement is not None:
-        names += [n for n, d in store.manifest["datasets"].items() if d["kind"] == "negatives"]
-    return names
-
-
-def _data_of(store: Store, recipe: Recipe, name: str) -> dict[str, Any]:
-    about = store.manifest["datasets"][name]
-    licence = recipe.licences.get(name, about["licence"])
-    kept = {key: about[key] for key in ("kind", "sha256", "pictures", "stored", "faces")}
-    return {"licence": licence, **kept}
-
-
-def _write_summary(run: Run, recipe: Recipe, store: Store, start: StartWeights) -> None:
-    command = f"{_command(recipe)} --weights {start.name}"
-    taught: dict[str, Any] = {}
-    if start.teachers:
-        command += " --teachers " + " ".join(teacher.name for teacher in start.teachers)
-        taught["teachers"] = [teacher.plain() for teacher in start.teachers]
-    summary = {
-        "recipe": recipe.path.name,
-        "recipe_sha256": recipe.fingerprint,
-        "command": command,
-        "seed": recipe.seed,
-        "start_weights": start.plain(),
-        **taught,
-        "data": {name: _data_of(store, recipe, name) for name in _seen(store, recipe)},
-        "prepare_arguments": store.manifest["arguments"],
-        "store_sha256": store.sha256,
-        "epochs": len(run.state.history),
-        "best_epoch": run.state.best_epoch,
-        "best_score": run.state.best_score,
-        "seconds": round(run.state.seconds),
-        "versions": _versions(),
-        "history": run.state.history,
-    }
-    write_atomically(run.folder / SUMMARY, json.dumps(summary, indent=1).encode())
-
-
-def _command(recipe: Recipe) -> str:
-    import keras
-
-    backend = keras.backend.backend()
-    environment = "" if backend == "tensorflow" else f"KERAS_BACKEND={backend} "
-    return f"{environment}python -m training fit {as_argument(recipe)}"
-
-
-def _versions() -> dict[str, str]:
-    """Of Keras and of the backend that it ran on."""
-    import keras
-
-    backend = keras.backend.backend()
-    version = str(importlib.import_module(backend).__version__)
-    return {"keras": keras.__version__, backend: version}

@@ -59,11 +59,7 @@ class EpochRecorder(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         state, metric = self._run.state, self._recipe.metric
         row = {key: float(value) for key, value in (logs or {}).items()}
-        if not math.isfinite(row["loss"]):
-            raise RecipeError(
-                f"the loss is {row['loss']} in epoch {state.epoch + 1}: "
-                f"lower phases[{state.phase}].learning_rate"
-            )
+        require_finite(row["loss"], state)
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row |= {key: float(value) for key, value in self._task.validate().items()}
         seconds = time.monotonic() - self._started
@@ -84,6 +80,23 @@ class EpochRecorder(keras.callbacks.Callback):
                 log.info("no better %s in %d epochs: this phase ends early", metric,
                          self._recipe.patience)  # fmt: skip
             self.model.stop_training = True
+
+
+def require_finite(loss: float, state: RunState) -> None:
+    """Stop a training that came to nothing.
+
+    Args:
+        loss: Of the epoch that has just been trained.
+        state: Where the run stood before it.
+
+    Raises:
+        RecipeError: The loss is infinite or not a number.
+    """
+    if not math.isfinite(loss):
+        raise RecipeError(
+            f"the loss is {loss} in epoch {state.epoch + 1}: "
+            f"lower phases[{state.phase}].learning_rate"
+        )
 
 
 def seconds_left(state: RunState, recipe: Recipe, epoch_seconds: float) -> float:

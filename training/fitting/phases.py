@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import logging
 from collections.abc import Iterator, Sequence
@@ -10,8 +11,10 @@ from typing import Any
 import keras
 
 from training.fitting.epochs import EpochRecorder, ScalarLog
-from training.fitting.run import Run
+from training.fitting.run import Progress, Run, RunState
 from training.fitting.tasks import Task
+from training.fitting.team import Team
+from training.fitting.together import FollowState, JoinEpoch, ShareState, Slice, begin_alike
 from training.recipe import Phase, Recipe
 
 log = logging.getLogger(__name__)
@@ -26,31 +29,76 @@ PLATEAU_EPOCHS, PLATEAU_FACTOR = 2, 0.3
 """After so many epochs without a better figure the learning rate is multiplied by the factor."""
 
 
-def train(task: Task, run: Run, recipe: Recipe) -> None:
-    """Train all phases from where the run stands to their end."""
+def train(task: Task, run: Run, recipe: Recipe, team: Team | None = None) -> None:
+    """Train all phases from where the run stands to their end.
+
+    Args:
+        task: What is trained.
+        run: Where it stands and is recorded.
+        recipe: The phases.
+        team: The workers that train it together, of which this is the first; None alone.
+
+    Raises:
+        RecipeError: The loss is not finite.
+        WorkerLostError: Another worker is gone.
+    """
     scalars = ScalarLog.of(run)
     while run.state.phase < len(recipe.phases):
-        if not run.phase_is_over(recipe.phases[run.state.phase].epochs, recipe.patience):
-            _train_phase(task, run, recipe, scalars)
+        phase = recipe.phases[run.state.phase]
+        if not run.phase_is_over(phase.epochs, recipe.patience):
+            log.info("phase %d of %d: %s", run.state.phase + 1, len(recipe.phases), phase)
+            callbacks: list[Any] = [EpochRecorder(run, task, recipe, scalars)]
+            if team is not None:
+                team.share(dataclasses.asdict(run.state))
+                callbacks.append(ShareState(team, run))
+            _train_phase(task, run, recipe, callbacks, team)
         run.end_phase()
+    if team is not None:
+        team.share(dataclasses.asdict(run.state))
 
 
-def _train_phase(task: Task, run: Run, recipe: Recipe, scalars: ScalarLog | None) -> None:
+def follow(task: Task, recipe: Recipe, team: Team) -> None:
+    """What the other workers do while the first one trains and records.
+
+    Args:
+        task: The same as the first worker's.
+        recipe: The same as the first worker's.
+        team: All workers; this is not the first.
+
+    Raises:
+        RecipeError: The loss is not finite.
+        WorkerLostError: Another worker is gone.
+    """
+    progress = Progress(RunState(**team.share(None)))
+    while progress.state.phase < len(recipe.phases):
+        epochs = recipe.phases[progress.state.phase].epochs
+        callbacks = [FollowState(team, progress, epochs, recipe.patience)]
+        _train_phase(task, progress, recipe, callbacks, team)
+        progress.state = RunState(**team.share(None))
+
+
+def _train_phase(
+    task: Task, progress: Progress, recipe: Recipe, callbacks: list[Any], team: Team | None
+) -> None:
     """Train the present phase from where it stands to its end."""
-    phase = recipe.phases[run.state.phase]
+    phase = recipe.phases[progress.state.phase]
     task.set_phase(phase)
     adamw = optimizer(phase, recipe)
     task.model.compile(optimizer=adamw, loss=task.loss)
     adamw.build(task.model.trainable_variables)
-    run.restore(task.model, task.deployable)
-    log.info("phase %d of %d: %s", run.state.phase + 1, len(recipe.phases), phase)
-    callbacks = [EpochRecorder(run, task, recipe, scalars)]
+    if isinstance(progress, Run):  # the other workers are given it
+        progress.restore(task.model, task.deployable)
+    batches: Any = task.batches
+    if team is not None:
+        begin_alike(task.model, team)
+        batches = Slice(batches, team)
+        callbacks = [JoinEpoch(team), *callbacks]
     if recipe.schedule == "plateau":
-        callbacks.insert(0, PlateauRate(run, recipe))
+        callbacks = [PlateauRate(progress, recipe), *callbacks]
     task.model.fit(
-        stream(task.batches, run.state.epoch, recipe.steps_per_epoch),
+        stream(batches, progress.state.epoch, recipe.steps_per_epoch),
         steps_per_epoch=recipe.steps_per_epoch,
-        initial_epoch=run.trained(),
+        initial_epoch=progress.trained(),
         epochs=phase.epochs,
         shuffle=False,
         verbose=0,
@@ -112,12 +160,12 @@ class PlateauRate(keras.callbacks.Callback):
     run's history, so a run that goes on is the one that was killed.
     """
 
-    def __init__(self, run: Run, recipe: Recipe) -> None:
+    def __init__(self, progress: Progress, recipe: Recipe) -> None:
         super().__init__()
-        self._run, self._recipe = run, recipe
+        self._progress, self._recipe = progress, recipe
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        state, recipe = self._run.state, self._recipe
+        state, recipe = self._progress.state, self._recipe
         figures = [row[recipe.metric] for row in state.history if row["phase"] == state.phase]
         peak = recipe.phases[state.phase].learning_rate
         self.model.optimizer.learning_rate = plateau_rate(peak, figures)

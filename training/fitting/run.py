@@ -57,32 +57,15 @@ class RunState:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-class Run:
-    """A run folder, new or to be continued.
+class Progress:
+    """How far a run is, without its folder.
 
-    Args:
-        folder: Made if it does not exist.
-        inputs: Name -> hash of everything that decides the run, in plain words.
-
-    Raises:
-        RecipeError: The folder holds a run from other inputs, or one that is damaged.
-        OutputError: The folder cannot be made.
+    Attributes:
+        state: What is known of the run.
     """
 
-    def __init__(self, folder: Path, inputs: Mapping[str, str]) -> None:
-        self.folder = folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{folder}: cannot be made: {why_no_folder(folder, error)}") from None
-        self.state = RunState(inputs=dict(inputs))
-        if self._state_file.is_file():
-            self.state = self._read_state(inputs)
-
-    def restore_best(self, deployable: keras.Model) -> None:
-        """Give the model to deploy the weights of the best epoch, which must be over."""
-        assert self.state.best_weights is not None
-        load_checkpoint(self.folder / self.state.best_weights, deployable)
+    def __init__(self, state: RunState) -> None:
+        self.state = state
 
     def trained(self) -> int:
         """Epochs of the present phase that are done."""
@@ -96,6 +79,37 @@ class Run:
         """
         trained = self.trained()
         return trained >= epochs or min(trained, self._stale()) >= patience
+
+    def _stale(self) -> int:
+        return self.state.epoch - self.state.best_epoch
+
+
+class Run(Progress):
+    """A run folder, new or to be continued.
+
+    Args:
+        folder: Made if it does not exist.
+        inputs: Name -> hash of everything that decides the run, in plain words.
+
+    Raises:
+        RecipeError: The folder holds a run from other inputs, or one that is damaged.
+        OutputError: The folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, inputs: Mapping[str, str]) -> None:
+        super().__init__(RunState(inputs=dict(inputs)))
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot be made: {why_no_folder(folder, error)}") from None
+        if self._state_file.is_file():
+            self.state = self._read_state(inputs)
+
+    def restore_best(self, deployable: keras.Model) -> None:
+        """Give the model to deploy the weights of the best epoch, which must be over."""
+        assert self.state.best_weights is not None
+        load_checkpoint(self.folder / self.state.best_weights, deployable)
 
     def restore(self, model: keras.Model, deployable: keras.Model) -> None:
         """Give a compiled model, built anew or just trained, what the present phase goes on from.
@@ -144,9 +158,6 @@ class Run:
     @property
     def _state_file(self) -> Path:
         return self.folder / "state.json"
-
-    def _stale(self) -> int:
-        return self.state.epoch - self.state.best_epoch
 
     def _read_state(self, inputs: Mapping[str, str]) -> RunState:
         instead = "give --run another folder, or remove this one"
