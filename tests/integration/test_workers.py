@@ -28,7 +28,7 @@ pytest.importorskip("torch", reason="the PyTorch backend is not installed")
 from training.data.splits import Split
 from training.data.store import FaceRecord, Record, StoreWriter
 
-TIME_LIMIT = 200
+TIME_LIMIT = 400
 """Seconds after which a subprocess has hung; far below the workers' own limit of silence."""
 
 SIDE = 48

@@ -265,8 +265,9 @@ class Team:
         try:
             return operation()
         except RuntimeError as error:
+            reason = _first(error).split(". ")[0]  # advice for programmers follows
             raise WorkerLostError(
-                f"{self.place}: another worker is gone ({_first(error)}): see what it said, then "
+                f"{self.place}: another worker is gone ({reason}): see what it said, then "
                 "start every worker again with the same command; training goes on after the "
                 "last whole epoch"
             ) from None

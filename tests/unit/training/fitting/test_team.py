@@ -35,7 +35,7 @@ RECIPE = Recipe(
 
 MEET = "host.example:29500"
 
-TIME_LIMIT = 200
+TIME_LIMIT = 400
 """Seconds after which a subprocess has hung."""
 
 
