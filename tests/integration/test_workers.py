@@ -229,7 +229,7 @@ def test_only_the_first_worker_writes_and_tells(finished: Work) -> None:
     assert not finished.run("together-2").exists()
     best = json.loads((finished.run("together-1") / "state.json").read_text())["best_epoch"]
     assert {path.name for path in finished.run("together-1").iterdir()} == {
-        "state.json", "model.keras", "fit.json", "curves.png", f"best-{best}.weights.h5",
+        "state.json", "model.keras", "fit.json", "curves.png", f"best-{best}.npz",
     }  # fmt: skip
     summary = json.loads((finished.run("together-1") / "fit.json").read_text())
     assert summary["command"].endswith("--worker NUMBER/2 --meet HOST:PORT")
