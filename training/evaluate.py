@@ -30,7 +30,15 @@ from training.evaluation.card import record_metrics
 from training.evaluation.engines import load_float
 from training.evaluation.options import add_data_options, add_min_face
 from training.evaluation.page import SHOWN_FACES, evaluation_page
-from training.evaluation.pictures import Chosen, FaceFinder, Grouper, Picker, listed_pictures
+from training.evaluation.pictures import (
+    Chosen,
+    FaceFinder,
+    Grouper,
+    Picker,
+    listed_pictures,
+    randomly_divided,
+    require_distinct,
+)
 from training.metrics.end_to_end import DEFAULT_MIN_FACE
 
 log = logging.getLogger(__name__)
@@ -100,7 +108,8 @@ def run(args: argparse.Namespace) -> int:
     if args.float_model is not None:
         engines[FLOAT] = load_float(card, args.float_model)
     roots = [*args.data, *args.negatives]
-    picker = Picker(listed_pictures(args.split, args.splits, roots), args.seed)
+    listed = listed_pictures(args.split, args.splits, roots)
+    picker = Picker(listed, args.seed, randomly_divided(card))
     measure = _measure_classifier if card.task == "classify" else _measure_detector
     figures, text, pictures, faces = measure(args, engines, picker)
     problems = [
@@ -138,7 +147,7 @@ def _measure_classifier(
         detector = BundleDetector(load_bundle(args.detector, "detect"))
     boxes = read_boxes(args.boxes) if args.boxes is not None else None
     chosen = [picker.choose(root) for root in args.data]
-    _require_distinct(chosen)
+    require_distinct(chosen)
     classifiers = {name: Classifier(bundle) for name, bundle in engines.items()}
     finder = FaceFinder(boxes, detector)
     faces = classify.judge_faces(classifiers, chosen, picker, finder, args.min_face)
@@ -181,7 +190,7 @@ def _measure_detector(
             raise UsageError(f"--{option} is for classifiers; this bundle is a detector")
     chosen = [picker.choose(root) for root in args.data]
     negatives = [picker.choose(root, Kind.NEGATIVES) for root in args.negatives]
-    _require_distinct([*chosen, *negatives])
+    require_distinct([*chosen, *negatives])
     detectors = {name: detect.detector_of(bundle) for name, bundle in engines.items()}
     thresholds = {name: bundle.card.score_threshold for name, bundle in engines.items()}
     result: dict[str, Any] = {}
@@ -220,10 +229,3 @@ def _data_text(content: dict[str, Any]) -> str:
             line += f", {number} faces left out ({reason})"
         lines.append(line)
     return "\n".join(lines) + "\n"
-
-
-def _require_distinct(chosen: list[Chosen]) -> None:
-    names = [dataset.name for dataset in chosen]
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"two data sets are named {name!r}; rename one of the folders")

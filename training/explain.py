@@ -67,12 +67,13 @@ def run(args: argparse.Namespace) -> int:
     if (args.worst is not None) != bool(args.data):
         raise UsageError("--worst N and --data DIR go together")
     subject = find_subject(args.model, args.recipe)
-    from training.evaluation.pictures import Picker, listed_pictures
+    from training.evaluation.pictures import Picker, listed_pictures, randomly_divided
 
     files = _picture_files(args.images)
     picker = None
     if args.data:
-        picker = Picker(listed_pictures(args.split, args.splits, args.data), args.seed)
+        listed = listed_pictures(args.split, args.splits, args.data)
+        picker = Picker(listed, args.seed, randomly_divided(subject.card))
     detector = _detector(args.detector)
     from training.evaluation.engines import KerasEngine, load_float
     from training.evaluation.gradcam import GradCam
@@ -82,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
     cases = list(_of_pictures(files, bundle, detector))
     if picker is not None:
         cases += _worst(args, bundle, picker, detector)
+        for problem in dict.fromkeys(picker.problems):
+            print(f"note: {problem}")
     if not cases:
         raise DatasetError("nothing to explain: no face was found, or no mistake was made")
     explained = [explain(case, bundle, grad_cam) for case in cases]

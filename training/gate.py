@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
 
     from edge_app.errors import UsageError
     from edge_app.vision.bundle import find_bundle, load_bundle, read_card
-    from training.evaluation.pictures import Picker, listed_pictures
+    from training.evaluation.pictures import Picker, listed_pictures, randomly_divided
     from training.evaluation.report import problems_text, write_report
     from training.gate_data import compare_classifiers, compare_detectors
 
@@ -111,7 +111,8 @@ def run(args: argparse.Namespace) -> int:
     task = read_card(find_bundle(args.bundle)).task
     new, old = load_bundle(args.bundle, task), load_bundle(args.against, task)
     roots = [*args.data, *args.negatives]
-    picker = Picker(listed_pictures(args.split, args.splits, roots), args.seed)
+    listed = listed_pictures(args.split, args.splits, roots)
+    picker = Picker(listed, args.seed, randomly_divided(new.card, old.card))
     compare = compare_classifiers if task == "classify" else compare_detectors
     found = compare(new, old, args, picker)
     refused = refusals(found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 
 from edge_app.errors import UsageError
 from edge_app.vision.bundle import Bundle, load_bundle
@@ -12,7 +11,7 @@ from edge_app.vision.detector import BundleDetector
 from training.data.boxes import read_boxes
 from training.data.readers import Kind
 from training.evaluation import classify, detect
-from training.evaluation.pictures import Chosen, FaceFinder, Grouper, Picker
+from training.evaluation.pictures import Chosen, FaceFinder, Grouper, Picker, require_distinct
 from training.gate import Comparison
 from training.metrics import match
 from training.metrics.classification import LABELS
@@ -110,11 +109,3 @@ def _false_alarms(
     groups = grouper.groups()
     difference = recall_difference(*alarmed, [groups[file] for file in files], seed)
     return Comparison(f"{folder.name}, pictures with a false alarm", difference, True)
-
-
-def require_distinct(chosen: Sequence[Chosen]) -> None:
-    """Raise UsageError if two data sets have one name."""
-    names = [dataset.name for dataset in chosen]
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"two data sets are named {name!r}; rename one of the folders")

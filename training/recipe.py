@@ -73,6 +73,7 @@ class Sampling:
         shift: Largest shift of the box, as a fraction of its side.
         scale: Largest scaling of the box is ``1/scale..scale``.
         rotation: Largest rotation in degrees.
+        shear: Largest shear along either axis, as a fraction of the side.
         limits: "DATASET/LABEL" -> at most so many of its faces are used, all splits together;
             which ones depends on the pictures' hashes alone.
     """
@@ -87,6 +88,7 @@ class Sampling:
     shift: float = 0.08
     scale: float = 1.15
     rotation: float = 12.0
+    shear: float = 0.0
     limits: dict[str, int] = field(default_factory=dict)
 
 

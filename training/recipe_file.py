@@ -75,6 +75,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "shift": (0, 1),
     "scale": (1, 4),
     "rotation": (0, 180),
+    "shear": (0, 1),
     "negatives": (0, 1),
     "face_px": (1, 1024),
     "max_zoom": (0.1, 20),

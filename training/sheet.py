@@ -135,11 +135,12 @@ def _canvases(recipe: Recipe, store: Store, count: int) -> list[Section]:
     from training.evaluation.tiles import Section, Tile
 
     batches = CanvasBatches(store, recipe)
-    rng = np.random.default_rng([recipe.seed, 0, 0])
     groups: dict[str, list[Tile]] = {
         "nothing to find": [], "one face to find": [], "several faces to find": [],
     }  # fmt: skip
-    for _ in range(count):
+    for number in range(count):
+        if number % recipe.batch == 0:  # as training seeds every batch
+            rng = np.random.default_rng([recipe.seed, 0, number // recipe.batch])
         canvas, boxes, ignored = batches.draw(rng)
         canvas = np.ascontiguousarray(canvas)
         for colour, some in ((GREY, ignored), (GREEN, boxes)):

@@ -12,6 +12,7 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -171,7 +172,7 @@ def parameters(summary: Mapping[str, Any], recipe: Recipe | None) -> dict[str, A
         "start_weights": start["name"],
         "start_weights_sha256": start["sha256"],
         "best_epoch": summary["best_epoch"],
-        **{f"data.{name}.sha256": about["sha256"] for name, about in summary["data"].items()},
+        **{f"data.{_key(name)}.sha256": about["sha256"] for name, about in summary["data"].items()},
         **{f"version.{name}": version for name, version in summary["versions"].items()},
     }
     if recipe is not None:
@@ -179,6 +180,11 @@ def parameters(summary: Mapping[str, Any], recipe: Recipe | None) -> dict[str, A
         settings.pop("path")
         found |= dict(_flat("recipe", settings))
     return found
+
+
+def _key(name: str) -> str:
+    """A data set's name without the characters that MLflow refuses in a key."""
+    return re.sub(r"[^A-Za-z0-9_./\- ]", "_", name)
 
 
 def code_revision(checkout: Path) -> dict[str, str]:
@@ -219,7 +225,7 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Nested dicts and lists of dicts as dotted names."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _flat(f"{prefix}.{key}", item)
+            yield from _flat(f"{prefix}.{_key(key)}", item)
     elif isinstance(value, Sequence) and any(isinstance(item, Mapping) for item in value):
         for i, item in enumerate(value):
             yield from _flat(f"{prefix}.{i}", item)

@@ -38,7 +38,7 @@ from training.fitting.epochs import LOGS
 from training.fitting.run import Run
 from training.fitting.start import StartWeights, start_weights
 from training.models.backbones import BACKBONES
-from training.models.classifier import build_classifier
+from training.models.classifier import build_classifier, freeze_backbone
 from training.recipe import ModelSettings, Phase, Recipe, Sampling
 
 TIME_LIMIT = 400
@@ -110,6 +110,7 @@ def test_every_backbone_becomes_an_integer_model(name: str) -> None:
     keras.utils.set_random_seed(1)
     side = BACKBONES[name].smallest
     model = build_classifier(side, 0.35, 2, 0.3, None, name, dense=8)
+    freeze_backbone(model, False, BACKBONES[name].fine_tune_from)  # the layer exists
     pictures = np.random.default_rng(0).integers(0, 256, (3, side, side, 3)).astype(np.uint8)
     pictures[0].flat[:] = np.linspace(0, 255, pictures[0].size)
     content = quantise(model, pictures)

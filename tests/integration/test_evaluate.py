@@ -19,6 +19,8 @@ from edge_app.domain import MaskState
 pytest.importorskip("sklearn", reason="the training half's packages are not installed")
 
 from training.cli import main
+from training.data.store import open_store
+from training.evaluation.pictures import Picker
 
 WITH, WITHOUT, INCORRECT = MaskState
 CHANNEL = {WITHOUT: 0, WITH: 1, INCORRECT: 2}
@@ -212,6 +214,29 @@ def test_the_splits_file_decides_and_what_it_names_in_vain_is_reported(tmp_path,
     assert report["data"]["street"]["pictures"] == 1
     assert report["classification"]["INT8"]["street"]["samples"] == 2
     assert [p["file"] for p in report["problems"]] == ["street/images/gone.png"]
+
+
+def test_a_model_of_a_random_split_is_tested_on_what_it_did_not_see(tmp_path, models):
+    """Near-duplicates and all, as it was divided; a splits file does not change that."""
+    root = tmp_path / "folders"
+    for i in range(30):
+        coarse = np.random.default_rng(i).integers(0, 256, (5, 5, 3)).astype(np.uint8)
+        image = cv2.resize(coarse, (60, 60), interpolation=cv2.INTER_CUBIC)
+        save(root / "with_mask" / f"{i}.png", image)
+        save(root / "with_mask" / f"{i}_mirrored.png", image[:, ::-1])
+    store = tmp_path / "store"
+    assert main(["prepare", str(root), "--random-split", "--out", str(store)]) == 0
+    unseen = {r.file for r in open_store(store).records if r.split == "test"}
+    bundle = tmp_path / "tiny_classifier.tflite"
+    bundle.write_bytes((models / bundle.name).read_bytes())
+    card = json.loads((models / bundle.name).with_suffix(".json").read_text())
+    card["training"] = {"data": {"folders": {}}, "prepare_arguments": {"random_split": True}}
+    bundle.with_suffix(".json").write_text(json.dumps(card))
+    (tmp_path / "splits.json").write_text(json.dumps({"test": ["folders/with_mask/0.png"]}))
+    report = evaluate(tmp_path, bundle, "--data", root, "--split", "test")
+    assert report["data"]["folders"]["pictures"] == len(unseen) > 1
+    chosen = Picker(frozenset({"folders/with_mask/0.png"}), 0, frozenset({"folders"})).choose(root)
+    assert {sample.file for sample in chosen.samples} == unseen
 
 
 def test_problems_in_the_data_are_reported_once_and_the_rest_is_scored(tmp_path, voc, models):

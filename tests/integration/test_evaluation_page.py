@@ -119,7 +119,7 @@ def test_the_page_is_whole_and_asks_for_nothing_outside_it(page):
 def test_names_are_shown_as_they_are(page):
     words = " ".join(Page(page.read_text(encoding="utf-8")).words)
     assert "Faces: faces & <b>" in words
-    assert "2 <i>&amp;.png" in words
+    assert "faces & <b>/with_mask/2 <i>&amp;.png" in words
     for heading in ("Confusion, INT8", "By class, INT8", "By size of the face, INT8"):
         assert heading in words
 

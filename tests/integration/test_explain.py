@@ -144,15 +144,17 @@ def test_a_bundle_is_explained_by_its_run(tmp_path, root, recipe, monkeypatch, c
     assert "an INT8 file has no gradients" in capsys.readouterr().err
     made = make_run(tmp_path / "build" / "runs" / "tiny_classifier", recipe, side=16)
     card = json.loads(bundle.with_suffix(".json").read_text())
-    card["training"] = {"recipe_sha256": recipe.fingerprint}
+    card["training"] = json.loads((made / "fit.json").read_text()) | {"store_sha256": "ab"}
+    (made / "fit.json").write_text(json.dumps(card["training"] | {"history": []}))
     copy = tmp_path / "tiny_classifier.tflite"
     copy.write_bytes(bundle.read_bytes())
     copy.with_suffix(".json").write_text(json.dumps(card))
     assert explain(copy, "--images", picture, "--out", "out") == 0
     assert "a.png: with_mask" in capsys.readouterr().out
-    (made / "fit.json").write_text(json.dumps({"recipe": "x", "recipe_sha256": "other"}))
+    other_data = card["training"] | {"store_sha256": "cd"}
+    (made / "fit.json").write_text(json.dumps(other_data))
     assert explain(copy, "--images", picture, "--out", "out") == 2
-    assert "another version of the recipe" in capsys.readouterr().err
+    assert "is not the training that" in capsys.readouterr().err
 
 
 def test_faces_are_found_by_a_detector(tmp_path, root, run, recipe, capsys):

@@ -87,8 +87,7 @@ def save_float_model(run):
     card = read_card(find_bundle("mask_classifier"))
     run.mkdir(parents=True)
     build_classifier(card.input_width, 0.35, len(card.labels), 0.0, None).save(run / "model.keras")
-    made = {key: card.raw["training"][key] for key in ("recipe", "recipe_sha256")}
-    (run / "fit.json").write_text(json.dumps(made))
+    (run / "fit.json").write_text(json.dumps(card.raw["training"]))
 
 
 def wait_for(port, server, log):

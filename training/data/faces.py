@@ -257,10 +257,15 @@ def mixed(
 
 
 def place(context: Image, size: int, sampling: Sampling, rng: np.random.Generator) -> Image:
-    """Turn, shift, scale and mirror a context crop into a crop of ``size`` pixels."""
+    """Turn, shear, shift, scale and mirror a context crop into a crop of ``size`` pixels."""
     centre = context.shape[0] / 2
     zoom = math.exp(rng.uniform(-1, 1) * math.log(sampling.scale))
     matrix = cv2.getRotationMatrix2D((centre, centre), rng.uniform(-1, 1) * sampling.rotation, zoom)
+    if sampling.shear:  # around the centre, before the turn
+        sheared = np.eye(3)
+        sheared[0, 1], sheared[1, 0] = rng.uniform(-1, 1, 2) * sampling.shear
+        sheared[:2, 2] = centre - sheared[:2, :2].sum(axis=1) * centre
+        matrix = matrix @ sheared
     matrix[:, 2] += rng.uniform(-1, 1, 2) * sampling.shift * size + size / 2 - centre
     crop = cv2.warpAffine(
         context, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE

@@ -13,7 +13,7 @@ from typing import Any
 
 import cv2
 
-from edge_app.domain import Image
+from edge_app.domain import Image, MaskState
 from edge_app.errors import OutputError
 from training.evaluation import charts, report
 from training.metrics.classification import LABELS
@@ -164,8 +164,8 @@ def _mistakes(mistakes: Sequence[Mapping[str, Any]], faces: Sequence[Image]) -> 
             _jpeg(face),
             "image/jpeg",
             f"face in {mistake['file']}",
-            f"is {mistake['truth']}, said {mistake['said']} {mistake['confidence']:.0%}; "
-            f"{mistake['file']}".replace("_mask", " mask"),
+            f"is {_spaced(mistake['truth'])}, said {_spaced(mistake['said'])} "
+            f"{mistake['confidence']:.0%}; {mistake['file']}",
         )
         for mistake, face in zip(mistakes, faces, strict=True)
     )
@@ -210,7 +210,7 @@ def _list(lines: Iterable[str]) -> str:
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     columns = "".join(f'<th scope="col">{escape(_spaced(word))}</th>' for word in head)
     lines = "".join(
-        f'<tr><th scope="row">{escape(_spaced(row[0]))}</th>'
+        f'<tr><th scope="row">{escape(_row_name(row[0]))}</th>'
         + "".join(f"<td>{escape(str(cell))}</td>" for cell in row[1:])
         + "</tr>"
         for row in rows
@@ -219,6 +219,11 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         f'<div class="wide"><table><thead><tr>{columns}</tr></thead>'
         f"<tbody>{lines}</tbody></table></div>"
     )
+
+
+def _row_name(word: object) -> str:
+    """A row's label as people read it; a data set's name stays as it is."""
+    return _spaced(word) if str(word) in list(MaskState) else str(word)
 
 
 def _spaced(word: object) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from edge_app.domain import Box, Image, MaskState
 from edge_app.errors import DatasetError, UsageError
+from edge_app.vision.bundle import Card
 from edge_app.vision.detector import Detector
 from training.data.boxes import Found, central_square, detect_boxes, labelled_faces
 from training.data.groups import Fingerprint, fingerprint, group_pictures
@@ -84,11 +85,14 @@ class Picker:
         listed: Test pictures named by a splits file; None: all pictures are scored. A data
             set that the file does not mention is divided as ``prepare`` divides it.
         seed: Seed of that division.
+        randomly: Data sets that a judged model saw divided by ``prepare --random-split``
+            (:func:`randomly_divided`): their test pictures are those of that division.
         problems: Whatever could not be used, or only after a stated change.
     """
 
     listed: frozenset[str] | None
     seed: int = 0
+    randomly: frozenset[str] = frozenset()
     problems: list[Problem] = field(default_factory=list)
 
     def choose(self, root: Path, kind: Kind | None = None) -> Chosen:
@@ -102,6 +106,8 @@ class Picker:
         samples = dataset.samples
         if self.listed is not None:
             mine = {name for name in self.listed if name.startswith(f"{dataset.name}/")}
+            if dataset.name in self.randomly:
+                mine = set()
             samples = self._listed(dataset, mine) if mine else self._divided(dataset)
             if not samples:
                 raise DatasetError(f"{root}: none of its pictures is in the test split")
@@ -139,10 +145,30 @@ class Picker:
         found = [(o.sample, fingerprint(o.image)) for o in quiet.open(dataset.samples)]
         files = [sample.file for sample, _ in found]
         groups = group_pictures(files, [mark for _, mark in found])
+        if dataset.name in self.randomly:
+            groups = files
         splits = assign_splits(files, groups, frozenset(), 0.0, self.seed)
         return tuple(
             sample for (sample, _), split in zip(found, splits, strict=True) if split is Split.TEST
         )
+
+
+def randomly_divided(*cards: Card) -> frozenset[str]:
+    """Data sets that one of the models was trained on after ``prepare --random-split``."""
+    found: set[str] = set()
+    for card in cards:
+        made = (card.raw or {}).get("training") or {}
+        if (made.get("prepare_arguments") or {}).get("random_split"):
+            found |= set(made["data"])
+    return frozenset(found)
+
+
+def require_distinct(chosen: Sequence[Chosen]) -> None:
+    """Raise UsageError if two data sets have one name."""
+    names = [dataset.name for dataset in chosen]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"two data sets are named {name!r}; rename one of the folders")
 
 
 @dataclass(frozen=True, slots=True)

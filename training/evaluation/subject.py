@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_app.errors import BundleError, BundleNotFoundError, RecipeError, UsageError
@@ -61,12 +61,11 @@ def _of_bundle(file: Path) -> Subject:
             f"model of it at {run / FLOAT_MODEL}: give the folder of the run that it was exported "
             "from, or train it again"
         )
-    made = _summary(run)
-    of_card = ((card.raw or {}).get("training") or {}).get("recipe_sha256")
-    if of_card is not None and made["recipe_sha256"] != of_card:
+    made, of_card = _summary(run), (card.raw or {}).get("training") or {}
+    if not of_card or any(made.get(key) != value for key, value in of_card.items()):
         raise BundleError(
-            f"{run}: was trained from another version of the recipe than {file}, so it would "
-            "explain another model: give a run's folder instead of the bundle"
+            f"{run}: is not the training that {file} was exported from, so it would explain "
+            "another model: give a run's folder instead of the bundle"
         )
     return Subject(card, run / FLOAT_MODEL)
 
@@ -85,7 +84,8 @@ def _of_run(folder: Path, given: str | None) -> Subject:
             f"{recipe.path}: is not the recipe that {folder} was made with; give it with --recipe"
         )
     _require_classifier(recipe.task, str(folder))
-    return Subject(card_of(recipe), folder / FLOAT_MODEL)
+    card = replace(card_of(recipe), raw={"training": made})
+    return Subject(card, folder / FLOAT_MODEL)
 
 
 def card_of(recipe: Recipe) -> Card:
@@ -111,8 +111,9 @@ def _require_classifier(task: str, what: str) -> None:
 def _summary(run: Path) -> dict[str, object]:
     path = run / SUMMARY
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {key: content[key] for key in ("recipe", "recipe_sha256")}
+        content: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+        content["recipe"], content["recipe_sha256"]
+        return content
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BundleError(
             f"{path}: does not tell how the model was made ({error!r}): run fit again"

@@ -28,6 +28,8 @@ def whole_downloads() -> Iterator[None]:
 
     def retrieve(url: str, filename: str, reporthook: Any = None) -> None:
         target = Path(filename)
+        for left in target.parent.glob(f".{target.name}.partial-*"):  # by one that was killed
+            left.unlink(missing_ok=True)
         partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
         try:
             original(url, partial, reporthook)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from edge_app.domain import Image
+from edge_app.vision.bundle import Card
 
 _ONE_AT_A_TIME = threading.Lock()
 """Grad-CAM looks into the running model, and the page has a thread for every visitor."""
@@ -16,15 +17,21 @@ class HeatMaps:
     """Grad-CAM of one float model.
 
     Args:
+        card: Of the bundle that the model was exported to.
         model: A ``model.keras``.
+        written: When the file was written: another time is another model to a cache.
+
+    Raises:
+        BundleError: The file is damaged, or its shapes are not those of the card.
     """
 
-    def __init__(self, model: Path) -> None:
-        import keras
-
+    def __init__(self, card: Card, model: Path, written: float) -> None:
+        from training.evaluation.engines import KerasEngine, load_float
         from training.evaluation.gradcam import GradCam
 
-        self._grad_cam: Any = GradCam(keras.models.load_model(model, compile=False))
+        del written
+        engine = cast(KerasEngine, load_float(card, model).interpreter)
+        self._grad_cam: Any = GradCam(engine.model)
 
     def overlay(self, crop: Image, label: int) -> Image:
         """A crop, coloured where it speaks for a label.

@@ -136,7 +136,9 @@ def _words(state: MaskState) -> str:
 def _find_heat_maps(bundle: str) -> tuple[HeatMaps | None, str]:
     """What draws the heat maps, if there is a float model, and a note for below the faces."""
     try:
-        return _heat_maps(find_subject(bundle, None).model), HEAT_NOTE
+        subject = find_subject(bundle, None)
+        card, model = subject.card, subject.model
+        return _heat_maps(card, model, model.stat().st_mtime), HEAT_NOTE
     except BundleNotFoundError:
         name = find_bundle(bundle).stem
         return None, f"No heat map: there is no float model of {name} in {RUNS / name}."

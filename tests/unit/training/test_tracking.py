@@ -39,6 +39,11 @@ def test_parameters_without_a_recipe_are_those_of_the_summary() -> None:
     assert found["recipe_sha256"] == "aa"
 
 
+def test_a_data_set_may_have_any_name() -> None:
+    summary = SUMMARY | {"data": {"door (2) & b": {"sha256": "cc"}}}
+    assert parameters(summary, None)["data.door _2_ _ b.sha256"] == "cc"
+
+
 @pytest.mark.parametrize("uri", ["", "5000", "127.0.0.1:5000", "ftp://host/x", "mlruns"])
 def test_what_is_no_address_of_a_server_is_refused(uri: str) -> None:
     with pytest.raises(UsageError, match="must begin with http://, https://, sqlite://"):

@@ -217,6 +217,20 @@ def test_a_placed_crop_moves_no_more_than_allowed() -> None:
     assert np.abs(places).max() > 4
 
 
+def test_a_sheared_crop_leans_about_its_middle() -> None:
+    context = np.zeros((96, 96, 3), np.uint8)
+    context[16:80, 47:49] = 255  # an upright line through the face's centre
+    sampling = dataclasses.replace(SAMPLING, shift=0.0, scale=1.0, rotation=0.0, shear=0.2)
+    lean = []
+    for seed in range(40):
+        bright = place(context, 64, sampling, np.random.default_rng(seed))[..., 0].astype(float)
+        xs = (bright * np.arange(64)).sum(axis=1) / bright.sum(axis=1)
+        lean.append((xs[63] - xs[0]) / 63)
+        assert (xs[31] + xs[32]) / 2 == pytest.approx(31.5, abs=0.6)
+    assert np.abs(lean).max() <= 0.21
+    assert np.abs(lean).max() > 0.1
+
+
 def test_a_limited_kind_keeps_so_many_of_all_splits_and_the_others_all(store) -> None:
     def kept(split, **limits):
         limits = {key.replace("_", "/", 1): most for key, most in limits.items()}

@@ -91,6 +91,7 @@ def test_a_download_that_was_killed_is_made_again(server: str, tmp_path: Path, r
         process.wait()
     assert not (home / "models" / "net.h5").exists()
     assert fetch(f"{server}/whole", home).read_bytes() == CONTENT
+    assert [path.name for path in (home / "models").iterdir()] == ["net.h5"]
 
 
 def test_a_server_that_stalls_is_given_up_and_leaves_nothing(
