@@ -127,7 +127,7 @@ def train_run(
         WorkerLostError: Another worker of the team is gone.
     """
     _require_datasets(store, recipe)
-    _require_teachers(start, recipe)
+    _require_models(start, recipe)
     import keras  # slow, so that what is wrong above is said at once
 
     from training.fitting.phases import follow, train
@@ -161,6 +161,9 @@ def train_run(
     train(task, run, recipe, team)
     draw_curves(run)
     run.restore_best(task.deployable)
+    if recipe.keep_start:
+        _keep(recipe.keep_start, start, task.deployable)
+        log.info("with %g of the start weights: %s", recipe.keep_start, task.validate())
     _save_model(task.deployable, folder / FLOAT_MODEL)
     workers = 1 if team is None else team.place.count
     write_summary(folder / SUMMARY, run.state, recipe, store, start, workers)
@@ -181,14 +184,25 @@ def _task(recipe: Recipe, store: Store, start: StartWeights) -> Task:
 
 def _continue_from(start: StartWeights, model: Any) -> None:
     """Give a new model the weights of a trained one; its input may have another size."""
-    import keras
-
-    assert start.keras is not None
     try:
-        model.set_weights(keras.models.load_model(start.keras, compile=False).get_weights())
+        model.set_weights(_weights_of(start))
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise RecipeError(f"{start.keras}: does not fit the recipe: {reason}") from None
+
+
+def _keep(share: float, start: StartWeights, model: Any) -> None:
+    """Replace weights by their mean with those of the start, which counts ``share``."""
+    pairs = zip(_weights_of(start), model.get_weights(), strict=True)
+    model.set_weights([share * before + (1 - share) * after for before, after in pairs])
+
+
+def _weights_of(start: StartWeights) -> list[Any]:
+    import keras
+
+    assert start.keras is not None
+    weights: list[Any] = keras.models.load_model(start.keras, compile=False).get_weights()
+    return weights
 
 
 def _require_datasets(store: Store, recipe: Recipe) -> None:
@@ -200,11 +214,16 @@ def _require_datasets(store: Store, recipe: Recipe) -> None:
         )
 
 
-def _require_teachers(start: StartWeights, recipe: Recipe) -> None:
+def _require_models(start: StartWeights, recipe: Recipe) -> None:
     if recipe.distillation and not start.teachers:
         raise RecipeError(
             f"{recipe.path}: distillation = {recipe.distillation:g} needs teachers: name their "
             "models with fit --teachers, or set it to 0"
+        )
+    if recipe.keep_start and not start.is_model:
+        raise RecipeError(
+            f"{recipe.path}: keep_start = {recipe.keep_start:g} keeps an earlier model's weights: "
+            "name its model.keras with --weights, or set it to 0"
         )
     if start.teachers and not recipe.distillation:
         raise RecipeError(f"{recipe.path}: --teachers without distillation: say how much it counts")

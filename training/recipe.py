@@ -134,6 +134,8 @@ class Recipe:
         mixup: Alpha of mixup (Zhang et al. 2018, arXiv:1710.09412); 0 mixes nothing (classifier).
         distillation: The teachers' part of each label (Hinton et al. 2015, arXiv:1503.02531);
             0 has no teachers (classifier).
+        keep_start: Part of the start weights, an earlier model's, in the result (WiSE-FT,
+            Wortsman et al. 2022, arXiv:2109.01903): what it knew is not lost; 0 keeps none.
         class_weights: Whether each class weighs the same in the loss, however often its faces
             are drawn (classifier).
         schedule: How the learning rate falls within a phase: ``cosine`` to a hundredth of its
@@ -161,6 +163,7 @@ class Recipe:
     patience: int = 8
     mixup: float = 0.0
     distillation: float = 0.0
+    keep_start: float = 0.0
     class_weights: bool = False
     schedule: str = "cosine"
     metric: str = "score"

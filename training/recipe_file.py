@@ -64,6 +64,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "dense": (0, 4096),
     "mixup": (0, 4),
     "distillation": (0, 1),
+    "keep_start": (0, 0.95),
     "limits": (0, 1_000_000),
     "margin": (0, 3),
     "min_face": (0, 1024),

@@ -15,7 +15,7 @@ import pytest
 from edge_app.domain import MaskState
 from edge_app.errors import DatasetError, RecipeError
 from training.data.store import StoreWriter, open_store
-from training.fit import _continue_from, _require_datasets, _require_teachers
+from training.fit import _continue_from, _require_datasets, _require_models
 from training.fitting.phases import optimizer, stream
 from training.fitting.start import FLOAT_MODEL, ORIGIN_KEYS, SUMMARY, start_weights
 from training.recipe import ModelSettings, Phase, Recipe, Sampling
@@ -111,12 +111,12 @@ def test_teachers_and_distillation_go_together(tmp_path: Path) -> None:
     start = start_weights("none")
     taught = start_weights("none", [str(finished_run(tmp_path / "a", SUMMARY_OF_A_RUN))])
     learning = dataclasses.replace(RECIPE, distillation=0.5)
-    _require_teachers(start, RECIPE)
-    _require_teachers(taught, learning)
+    _require_models(start, RECIPE)
+    _require_models(taught, learning)
     with pytest.raises(RecipeError, match="distillation = 0.5 needs teachers"):
-        _require_teachers(start, learning)
+        _require_models(start, learning)
     with pytest.raises(RecipeError, match="without distillation"):
-        _require_teachers(taught, RECIPE)
+        _require_models(taught, RECIPE)
 
 
 def test_going_on_takes_over_the_weights_or_says_that_they_do_not_fit(tmp_path: Path) -> None:
