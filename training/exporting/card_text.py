@@ -134,10 +134,23 @@ def _parity(parity: Mapping[str, Any]) -> Iterator[str]:
 
 def _data(training: Mapping[str, Any]) -> Iterator[str]:
     yield from _data_of(training, "This run saw")
-    start = training["start_weights"]
-    while "made_by" in start:
-        yield from _data_of(start["made_by"], f"It went on from `{start['name']}`, which saw")
-        start = start["made_by"]["start_weights"]
+    for role, model in _models_before(training):
+        yield from _data_of(model["made_by"], f"{role} `{model['name']}`, which saw")
+
+
+def _models_before(made: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The models that a run went on or learnt from, and so on; each once, the last one first."""
+    seen: set[str] = set()
+    waiting = [("It went on from", made["start_weights"])]
+    waiting += [("It learnt from", teacher) for teacher in made.get("teachers", ())]
+    while waiting:
+        role, model = waiting.pop(0)
+        if "made_by" not in model or model["made_by"]["command"] in seen:
+            continue
+        seen.add(model["made_by"]["command"])
+        yield role, model
+        waiting.append(("That went on from", model["made_by"]["start_weights"]))
+        waiting += [("That learnt from", t) for t in model["made_by"].get("teachers", ())]
 
 
 def _data_of(made: Mapping[str, Any], intro: str) -> Iterator[str]:
@@ -157,9 +170,10 @@ def _data_of(made: Mapping[str, Any], intro: str) -> Iterator[str]:
 
 def _commands(card: Mapping[str, Any]) -> str:
     training = card["training"]
-    steps, start = [training["command"], card["export_command"]], training["start_weights"]
+    before = [model["made_by"]["command"] for _, model in _models_before(training)]
+    steps = [*reversed(before), training["command"], card["export_command"]]
+    start = training["start_weights"]
     while "made_by" in start:
-        steps.insert(0, start["made_by"]["command"])
         start = start["made_by"]["start_weights"]
     digest = f", sha256 `{start['sha256'][:12]}`" if start["sha256"] else ""
     versions = ", ".join(f"{name} {version}" for name, version in training["versions"].items())

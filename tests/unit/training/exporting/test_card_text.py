@@ -49,12 +49,25 @@ def test_it_names_the_data_and_commands_of_every_run_before(classifier: dict) ->
         "python -m training fit first",
         {"secret": {**before["data"]["binary"], "licence": "unknown"}},
     )
+    before["start_weights"] = {"name": "none", "sha256": None}
     start["made_by"]["start_weights"] = {"name": "first.keras", "sha256": None, "made_by": before}
     text = card_markdown(classifier)
     assert "| secret | unknown |" in text
     commands = text.split("```sh\n")[1].split("```")[0].splitlines()
-    assert commands[0] == "python -m training fit first"
-    assert len(commands) == 4
+    assert "python -m training fit first" in commands[:2]
+    assert commands.index(start["made_by"]["command"]) > 1
+    assert len(commands) == len(set(commands)) == 6
+
+
+def test_it_names_the_data_and_commands_of_teachers(classifier: dict) -> None:
+    [_, teacher] = classifier["training"]["teachers"]
+    teacher["made_by"]["data"]["secret"] = teacher["made_by"]["data"]["binary"]
+    text = card_markdown(classifier)
+    assert "It learnt from `mask_teacher_b/model.keras`, which saw:" in text
+    assert "| secret |" in text
+    assert teacher["made_by"]["command"] in text
+    assert text.count("It went on from `mask_teacher_a/model.keras`") == 1
+    assert "It learnt from `mask_teacher_a/model.keras`" not in text
 
 
 def test_a_detectors_page(detector: dict) -> None:

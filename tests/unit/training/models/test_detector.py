@@ -29,6 +29,11 @@ WIDTH, HEIGHT = 96, 64
 CELLS = cell_grid(WIDTH, HEIGHT, STRIDES)
 
 
+def corners(faces):
+    """Left, top, width, height as left, top, right, bottom."""
+    return np.concatenate([faces[:, :2], faces[:, :2] + faces[:, 2:]], axis=1)
+
+
 @st.composite
 def boxes(draw, most=4):
     """Up to ``most`` boxes inside the canvas, at least a pixel wide and high, to a tenth."""
@@ -104,7 +109,7 @@ def test_the_trainer_decodes_as_the_device_does(detector) -> None:
     codes = np.random.default_rng(0).uniform(-3, 3, (2, len(CELLS), 4)).astype(np.float32)
     trained = np.asarray(DetectorTrainer(detector, WIDTH, HEIGHT)._decode(codes))
     for mine, one in zip(trained, codes, strict=True):
-        np.testing.assert_allclose(mine, decode(one, CELLS), rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(mine, corners(decode(one, CELLS)), rtol=1e-5, atol=1e-4)
 
 
 def test_the_exported_outputs_are_scores_and_bounded_codes(detector) -> None:
@@ -194,7 +199,7 @@ def test_the_least_loss_is_the_right_answer(detector) -> None:
         optimizer.apply_gradients(zip(gradients, [logits, codes], strict=True))
     positive = targets[0, :, 0] > 0
     scores = tf.sigmoid(logits)[0, :, 0].numpy()
-    found = decode(codes.numpy()[0] - 3, CELLS)
+    found = corners(decode(codes.numpy()[0] - 3, CELLS))
     np.testing.assert_allclose(found[positive], targets[0, positive, 2:], atol=1.5)
     assert scores[positive].min() > 0.8
     assert scores[~positive].max() < 0.2
