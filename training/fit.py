@@ -225,6 +225,12 @@ def _require_models(start: StartWeights, recipe: Recipe) -> None:
             f"{recipe.path}: keep_start = {recipe.keep_start:g} keeps an earlier model's weights: "
             "name its model.keras with --weights, or set it to 0"
         )
+    for teacher in start.teachers:
+        if (teacher.made_by or {}).get("labels") != list(recipe.labels):
+            raise RecipeError(
+                f"--teachers {teacher.keras}: its {SUMMARY} does not say that its labels are those "
+                f"of {recipe.path} in the same order: {', '.join(recipe.labels)}"
+            )
     if start.teachers and not recipe.distillation:
         raise RecipeError(f"{recipe.path}: --teachers without distillation: say how much it counts")
 

@@ -22,6 +22,9 @@ ORIGIN_KEYS = (
 )  # fmt: skip
 """What a summary repeats of the run that it went on from: a card names every set ever seen."""
 
+OPTIONAL_ORIGIN_KEYS = ("labels", "teachers")
+"""The same of what not every summary has."""
+
 
 @dataclass(frozen=True, slots=True)
 class StartWeights:
@@ -94,8 +97,9 @@ def _origin(model: Path, option: str) -> dict[str, Any]:
     summary = model.with_name(SUMMARY)
     try:
         made = json.loads(summary.read_text(encoding="utf-8"))
-        taught = {"teachers": made["teachers"]} if "teachers" in made else {}
-        return {key: made[key] for key in ORIGIN_KEYS} | taught
+        return {key: made[key] for key in ORIGIN_KEYS} | {
+            key: made[key] for key in OPTIONAL_ORIGIN_KEYS if key in made
+        }
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RecipeError(
             f"{option} {model}: {summary} does not tell how it was made ({error!r}), so the card "

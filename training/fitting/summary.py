@@ -45,6 +45,7 @@ def write_summary(
         "recipe_sha256": recipe.fingerprint,
         "command": command + together,
         "seed": recipe.seed,
+        "labels": list(recipe.labels),
         "start_weights": start.plain(),
         **taught,
         "data": {name: _data_of(store, recipe, name) for name in _seen(store, recipe)},

@@ -112,7 +112,14 @@ def test_teachers_and_distillation_go_together(tmp_path: Path) -> None:
     taught = start_weights("none", [str(finished_run(tmp_path / "a", SUMMARY_OF_A_RUN))])
     learning = dataclasses.replace(RECIPE, distillation=0.5)
     _require_models(start, RECIPE)
+    with pytest.raises(RecipeError, match="does not say that its labels are those of"):
+        _require_models(taught, learning)
+    named = SUMMARY_OF_A_RUN | {"labels": list(RECIPE.labels)}
+    taught = start_weights("none", [str(finished_run(tmp_path / "b", named))])
     _require_models(taught, learning)
+    turned = dataclasses.replace(learning, labels=RECIPE.labels[::-1])
+    with pytest.raises(RecipeError, match="in the same order"):
+        _require_models(taught, turned)
     with pytest.raises(RecipeError, match="distillation = 0.5 needs teachers"):
         _require_models(start, learning)
     with pytest.raises(RecipeError, match="without distillation"):
