@@ -27,6 +27,7 @@ from training.data.boxes import read_boxes
 from training.data.readers import Kind
 from training.evaluation import classify, detect, report
 from training.evaluation.card import record_metrics
+from training.evaluation.division import picker_for
 from training.evaluation.engines import load_float
 from training.evaluation.options import add_data_options, add_min_face
 from training.evaluation.page import SHOWN_FACES, evaluation_page
@@ -35,8 +36,6 @@ from training.evaluation.pictures import (
     FaceFinder,
     Grouper,
     Picker,
-    listed_pictures,
-    randomly_divided,
     require_distinct,
 )
 from training.metrics.end_to_end import DEFAULT_MIN_FACE
@@ -107,9 +106,7 @@ def run(args: argparse.Namespace) -> int:
     engines = {INT8: bundle}
     if args.float_model is not None:
         engines[FLOAT] = load_float(card, args.float_model)
-    roots = [*args.data, *args.negatives]
-    listed = listed_pictures(args.split, args.splits, roots)
-    picker = Picker(listed, args.seed, randomly_divided(card))
+    picker = picker_for(args, [card], args.negatives)
     measure = _measure_classifier if card.task == "classify" else _measure_detector
     figures, text, pictures, faces = measure(args, engines, picker)
     problems = [

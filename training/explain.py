@@ -67,13 +67,10 @@ def run(args: argparse.Namespace) -> int:
     if (args.worst is not None) != bool(args.data):
         raise UsageError("--worst N and --data DIR go together")
     subject = find_subject(args.model, args.recipe)
-    from training.evaluation.pictures import Picker, listed_pictures, randomly_divided
+    from training.evaluation.division import picker_for
 
     files = _picture_files(args.images)
-    picker = None
-    if args.data:
-        listed = listed_pictures(args.split, args.splits, args.data)
-        picker = Picker(listed, args.seed, randomly_divided(subject.card))
+    picker = picker_for(args, [subject.card]) if args.data else None
     detector = _detector(args.detector)
     from training.evaluation.engines import KerasEngine, load_float
     from training.evaluation.gradcam import GradCam

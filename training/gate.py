@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from training.evaluation.options import add_split_options
+
 if TYPE_CHECKING:
     from edge_app.vision.bundle import Bundle
     from training.metrics.paired import Difference
@@ -67,10 +69,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--data", nargs="+", type=Path, default=[], metavar="DIR", help="data sets to judge on"
     )
-    parser.add_argument(
-        "--split", choices=("test", "all"), help="as for evaluate: test with --splits, else all"
-    )
-    parser.add_argument("--splits", type=Path, metavar="FILE", help="as for evaluate")
+    add_split_options(parser)
     parser.add_argument(
         "--negatives",
         nargs="+",
@@ -85,12 +84,6 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--detector", metavar="BUNDLE", help="classifiers: finds the faces --boxes does not have"
     )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        help="of the bootstrap and of the division, as prepare's (default: 0)",
-    )
     parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="where reports go")
     parser.set_defaults(run_command=run)
 
@@ -101,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
 
     from edge_app.errors import UsageError
     from edge_app.vision.bundle import find_bundle, load_bundle, read_card
-    from training.evaluation.pictures import Picker, listed_pictures, randomly_divided
+    from training.evaluation.division import picker_for
     from training.evaluation.report import problems_text, write_report
     from training.gate_data import compare_classifiers, compare_detectors
 
@@ -110,9 +103,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("nothing to judge on: give --data DIR (or, for a detector, --negatives)")
     task = read_card(find_bundle(args.bundle)).task
     new, old = load_bundle(args.bundle, task), load_bundle(args.against, task)
-    roots = [*args.data, *args.negatives]
-    listed = listed_pictures(args.split, args.splits, roots)
-    picker = Picker(listed, args.seed, randomly_divided(new.card, old.card))
+    picker = picker_for(args, [new.card, old.card], args.negatives)
     compare = compare_classifiers if task == "classify" else compare_detectors
     found = compare(new, old, args, picker)
     refused = refusals(found)

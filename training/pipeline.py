@@ -12,16 +12,17 @@ stopped, kill -9 included; when data or recipe changed, what depends on them is 
 from __future__ import annotations
 
 import argparse
-import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_app.recording import write_atomically
+from edge_app.errors import DatasetError
 from training.recipe_file import load_recipe
 from training.steps import Step, file_hash, folder_hash, run_steps
 
 if TYPE_CHECKING:
+    from training.data.store import Store
     from training.recipe import Recipe
 
 OUT = Path("build/pipeline")
@@ -47,8 +48,7 @@ def add_parser(subparsers: Any) -> None:
         "--splits",
         type=Path,
         metavar="FILE",
-        help="JSON that lists the test pictures (default: none is listed, so that a fifth of "
-        "each data set is test)",
+        help="JSON that lists the test pictures (default: none is listed, so that a fifth is test)",
     )
     parser.add_argument("--boxes", type=Path, metavar="FILE", help="as prepare's")
     parser.add_argument("--detector", metavar="BUNDLE", help="as prepare's")
@@ -93,25 +93,24 @@ def pipeline_steps(recipe: Recipe, args: argparse.Namespace, out: Path) -> Itera
     Raises:
         DatasetError: A data set or file that a step reads is missing.
         BundleError, BundleNotFoundError: The bundle to beat, or the detector, cannot be read.
-        OutputError: The default list of test pictures cannot be written.
     """
     from training.data.store import open_store
 
-    splits = _splits(args.splits, out)
-    sources = _sources(args, splits)
+    sources = _sources(args)
     store = out / "data"
     yield Step(
         "prepare",
         (
             "prepare", *map(str, args.data), *_options(args, "boxes", "detector", "landmarks"),
             *(word for root in args.negatives for word in ("--negatives", str(root))),
-            "--splits", str(splits), "--val-fraction", args.val_fraction, "--out", str(store),
+            *_options(args, "splits"), "--val-fraction", args.val_fraction, "--out", str(store),
         ),
         (store / "manifest.json", store / "records.json"),
         sources,
         lambda: open_store(store),
     )  # fmt: skip
-    data = open_store(store).sha256
+    prepared = open_store(store)
+    data, judged = prepared.sha256, _judged_on(recipe, args, prepared)
     trains = {"recipe": recipe.fingerprint, "data": data, "weights": _weights(args.weights)}
     made = Step("fit", (), (), trains).key[:8]
     folder = out / "runs" / f"{recipe.name}-{made}"
@@ -137,19 +136,23 @@ def pipeline_steps(recipe: Recipe, args: argparse.Namespace, out: Path) -> Itera
         {"model": file_hash(float_model), "recipe file": file_hash(recipe.path), "data": data},
         lambda: _require_pair(model),
     )  # fmt: skip
-    judged = _judged_on(recipe, args, splits)
     yield Step(
         "evaluate",
         ("evaluate", str(model), *judged, "--record", "--out", str(out / "evaluation")),
         (*_report(out / "evaluation", recipe.name), card),
-        {"bundle": file_hash(model), **sources},
+        {"bundle": file_hash(model), "data": data, **sources},
     )
     against = args.against or SHIPPED[recipe.task]
     yield Step(
         "gate",
         ("gate", str(model), "--against", against, *judged, "--out", str(out / "gate")),
         _report(out / "gate", recipe.name),
-        {"bundle": _bundle_hash(str(model)), "against": _bundle_hash(against), **sources},
+        {
+            "bundle": _bundle_hash(str(model)),
+            "against": _bundle_hash(against),
+            "data": data,
+            **sources,
+        },
     )
     page = out / f"{recipe.name}.md"
     yield Step(
@@ -160,19 +163,9 @@ def pipeline_steps(recipe: Recipe, args: argparse.Namespace, out: Path) -> Itera
     )
 
 
-def _splits(given: Path | None, out: Path) -> Path:
-    """The list of test pictures; without one, a list that names none, for every step alike."""
-    if given is not None:
-        return given
-    path = out / "splits.json"
-    if not path.is_file():
-        write_atomically(path, json.dumps({"test": []}).encode())
-    return path
-
-
-def _sources(args: argparse.Namespace, splits: Path) -> dict[str, str]:
+def _sources(args: argparse.Namespace) -> dict[str, str]:
     """Hashes of all that the user gave."""
-    files = [path for path in (splits, args.boxes, args.landmarks) if path is not None]
+    files = [path for path in (args.splits, args.boxes, args.landmarks) if path is not None]
     hashes = {str(root): folder_hash(root) for root in [*args.data, *args.negatives]}
     hashes |= {str(path): file_hash(path) for path in files}
     if args.detector is not None:
@@ -180,16 +173,41 @@ def _sources(args: argparse.Namespace, splits: Path) -> dict[str, str]:
     return hashes
 
 
-def _judged_on(recipe: Recipe, args: argparse.Namespace, splits: Path) -> list[str]:
-    """Options that evaluate and gate share: the test pictures that suit the task."""
-    from training.data.readers import Kind, detect_kind
+def _judged_on(recipe: Recipe, args: argparse.Namespace, store: Store) -> list[str]:
+    """Options that evaluate and gate share: the store's test pictures that suit the task.
 
-    words = ["--splits", str(splits), "--split", "test", "--data"]
+    Raises:
+        DatasetError: There are none.
+    """
+    from training.data.readers import Kind
+    from training.data.splits import Split
+
+    tests = Counter(record.dataset for record in store.records if record.split is Split.TEST)
+    held = store.manifest["datasets"]
+    boxed = {str(Kind.VOC), str(Kind.YOLO)}
+    words = ["--prepared", str(store.path)]
+    found = 0
+    for option, roots in (("--data", args.data), ("--negatives", args.negatives)):
+        names = {root: root.resolve().name for root in roots}
+        if recipe.task == "classify":
+            suit = roots if option == "--data" else []
+        else:
+            suit = [
+                root for root in roots if option != "--data" or held[names[root]]["kind"] in boxed
+            ]
+        used = [str(root) for root in suit if tests[names[root]]]
+        if used != [str(root) for root in suit]:
+            left = [str(root) for root in suit if str(root) not in used]
+            print(f"no test picture, so not judged on: {', '.join(left)}", flush=True)
+        found += len(used)
+        words += [option, *used] if used else []
+    if not found:
+        raise DatasetError(
+            f"{store.path}: no test picture to judge a {recipe.task} recipe on: give more data"
+        )
     if recipe.task == "classify":
-        return [*words, *map(str, args.data), *_options(args, "boxes", "detector")]
-    boxed = [root for root in args.data if detect_kind(root) in (Kind.VOC, Kind.YOLO)]
-    negatives = ["--negatives", *map(str, args.negatives)] if args.negatives else []
-    return [*words, *map(str, boxed), *negatives]
+        words += _options(args, "boxes", "detector")
+    return words
 
 
 def _options(args: argparse.Namespace, *names: str) -> list[str]:

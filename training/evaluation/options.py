@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--data``, ``--split``, ``--splits``, ``--boxes`` and ``--seed``."""
+    """Add ``--data``, ``--boxes`` and what :func:`add_split_options` adds."""
     parser.add_argument(
         "--data",
         nargs="+",
@@ -17,23 +17,36 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="class folders, Pascal VOC or YOLO data sets",
     )
+    add_split_options(parser)
+    parser.add_argument(
+        "--boxes",
+        type=Path,
+        metavar="FILE",
+        help="classifiers: JSON with machine-made boxes of class folders",
+    )
+
+
+def add_split_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--split``, ``--splits``, ``--prepared`` and ``--seed``."""
     parser.add_argument(
         "--split",
         choices=("test", "all"),
-        help="pictures to look at (default: test with --splits, else all)",
+        help="pictures to look at (default: test with --splits or --prepared, else all)",
     )
     parser.add_argument(
         "--splits",
         type=Path,
         metavar="FILE",
         help="JSON that lists the test pictures (default: splits.json beside the first data set); "
-        "a data set it does not mention is divided as prepare divides it",
+        "a data set it does not mention is divided by prepare's rule, together with all others "
+        "given; refused if the model was made with further ones",
     )
     parser.add_argument(
-        "--boxes",
+        "--prepared",
         type=Path,
-        metavar="FILE",
-        help="classifiers: JSON with machine-made boxes of class folders",
+        metavar="DIR",
+        help="the prepared data that the model was trained on: test is what was test there; "
+        "--splits then lists the test pictures of data sets that it does not hold",
     )
     parser.add_argument(
         "--seed",

@@ -83,17 +83,24 @@ class Picker:
 
     Attributes:
         listed: Test pictures named by a splits file; None: all pictures are scored. A data
-            set that the file does not mention is divided as ``prepare`` divides it.
+            set that the file does not mention is divided by ``prepare``'s rule, its
+            near-duplicates in ``beside`` and the listed pictures included.
         seed: Seed of that division.
         randomly: Data sets that a judged model saw divided by ``prepare --random-split``
             (:func:`randomly_divided`): their test pictures are those of that division.
+        stored: Test pictures of a prepared store by data set; these are not divided again,
+            and of them only the listed ones are scored where ``listed`` mentions the data set.
+        beside: The data sets that an unlisted one is divided together with.
         problems: Whatever could not be used, or only after a stated change.
     """
 
     listed: frozenset[str] | None
     seed: int = 0
     randomly: frozenset[str] = frozenset()
+    stored: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    beside: Mapping[str, tuple[Dataset, ...]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    _prints: dict[str, list[tuple[str, Fingerprint]]] = field(default_factory=dict)
 
     def choose(self, root: Path, kind: Kind | None = None) -> Chosen:
         """The pictures of one data set that are scored.
@@ -105,10 +112,7 @@ class Picker:
         self.problems += dataset.problems
         samples = dataset.samples
         if self.listed is not None:
-            mine = {name for name in self.listed if name.startswith(f"{dataset.name}/")}
-            if dataset.name in self.randomly:
-                mine = set()
-            samples = self._listed(dataset, mine) if mine else self._divided(dataset)
+            samples = self._test(dataset, self.listed)
             if not samples:
                 raise DatasetError(f"{root}: none of its pictures is in the test split")
         log.info("%s: %d of %d pictures", dataset.name, len(samples), len(dataset.samples))
@@ -139,18 +143,36 @@ class Picker:
             self.problems.append(Problem(name, "listed as a test picture, but not there"))
         return samples
 
-    def _divided(self, dataset: Dataset) -> tuple[Sample, ...]:
-        # Problems met here are met again, and reported, when the chosen pictures are opened.
-        quiet = Picker(None)
-        found = [(o.sample, fingerprint(o.image)) for o in quiet.open(dataset.samples)]
-        files = [sample.file for sample, _ in found]
-        groups = group_pictures(files, [mark for _, mark in found])
+    def _test(self, dataset: Dataset, listed: frozenset[str]) -> tuple[Sample, ...]:
+        mine = {name for name in listed if name.startswith(f"{dataset.name}/")}
+        if dataset.name in self.stored:
+            stored = set(self.stored[dataset.name])
+            return self._listed(dataset, stored & mine if mine else stored)
         if dataset.name in self.randomly:
-            groups = files
-        splits = assign_splits(files, groups, frozenset(), 0.0, self.seed)
-        return tuple(
-            sample for (sample, _), split in zip(found, splits, strict=True) if split is Split.TEST
-        )
+            files = [sample.file for sample in dataset.samples]
+            return self._drawn(dataset, files, files, frozenset())
+        if mine:
+            return self._listed(dataset, mine)
+        found = [item for one in self.beside.get(dataset.name, ()) for item in self._marks(one)]
+        found += self._marks(dataset)
+        files = [file for file, _ in found]
+        groups = group_pictures(files, [mark for _, mark in found])
+        return self._drawn(dataset, files, groups, listed)
+
+    def _drawn(
+        self, dataset: Dataset, files: list[str], groups: list[str], listed: frozenset[str]
+    ) -> tuple[Sample, ...]:
+        splits = assign_splits(files, groups, listed, 0.0, self.seed)
+        test = {file for file, split in zip(files, splits, strict=True) if split is Split.TEST}
+        return tuple(sample for sample in dataset.samples if sample.file in test)
+
+    def _marks(self, dataset: Dataset) -> list[tuple[str, Fingerprint]]:
+        """The usable pictures of a data set with their fingerprints."""
+        if dataset.name not in self._prints:
+            # Problems met here are met again, and reported, when the chosen pictures are opened.
+            opened = Picker(None).open(dataset.samples)
+            self._prints[dataset.name] = [(o.sample.file, fingerprint(o.image)) for o in opened]
+        return self._prints[dataset.name]
 
 
 def randomly_divided(*cards: Card) -> frozenset[str]:
@@ -216,22 +238,25 @@ class Grouper:
 
 
 def listed_pictures(
-    split: str | None, splits: Path | None, roots: Iterable[Path]
+    split: str | None, splits: Path | None, roots: Iterable[Path], prepared: Path | None = None
 ) -> frozenset[str] | None:
     """The listed test pictures, or None when all pictures are wanted.
 
     Args:
-        split: ``test``, ``all``, or None: ``test`` when a splits file is named.
-        splits: The splits file; None: the one beside the first data set.
+        split: ``test``, ``all``, or None: ``test`` when a splits file or a store is named.
+        splits: The splits file; None: the one beside the first data set, if there is no store.
         roots: The data sets.
+        prepared: The store that says what is test; a file then lists that of other data sets.
 
     Raises:
         UsageError: The test split is wanted, but there is no file that says what it is.
         DatasetError: The file cannot be used.
     """
-    if split == "all" or (split is None and splits is None):
+    if split == "all" or (split is None and splits is None and prepared is None):
         return None
     if splits is None:
+        if prepared is not None:
+            return frozenset()
         splits = next(iter(roots)).resolve().parent / SPLITS_FILE
         if not splits.is_file():
             raise UsageError(
