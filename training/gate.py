@@ -5,7 +5,8 @@
 Both bundles judge the same faces (or pictures). For every data set and class the recalls are
 subtracted, with a 95 % interval by a paired bootstrap in which near-duplicates are drawn
 together; the new bundle is refused (exit code 1) where that whole interval lies below zero. A
-detector is refused for a lower average precision or more false alarms by the same rule. What
+detector is refused for a lower average precision, a lower recall or more false alarms, the last
+two at its own threshold, by the same rule. What
 has too few independent pictures to tell is shown and refuses nothing; if nothing can be told,
 the bundle is refused too. The report goes to ``build/gate/NAME.json`` and ``NAME.md``.
 """

@@ -16,7 +16,11 @@ from training.gate import Comparison
 from training.metrics import match
 from training.metrics.classification import LABELS
 from training.metrics.end_to_end import DEFAULT_MIN_FACE
-from training.metrics.paired import precision_difference, recall_difference
+from training.metrics.paired import (
+    found_difference,
+    precision_difference,
+    recall_difference,
+)
 
 ENGINE = "INT8"
 
@@ -62,7 +66,10 @@ def compare_classifiers(
 def compare_detectors(
     new: Bundle, old: Bundle, args: argparse.Namespace, picker: Picker
 ) -> list[Comparison]:
-    """Average precision per data set and face size, and pictures with a false alarm.
+    """Average precision and recall per data set and face size, and pictures with a false alarm.
+
+    Recall and false alarms are those of each bundle at its own threshold, as a kiosk has them:
+    the average precision does not change with the threshold.
 
     Raises:
         UsageError: An option is for classifiers.
@@ -75,6 +82,7 @@ def compare_detectors(
     negatives = [picker.choose(root, Kind.NEGATIVES) for root in args.negatives]
     require_distinct([*chosen, *negatives])
     detectors = {"new": detect.detector_of(new), "old": detect.detector_of(old)}
+    thresholds = (new.card.score_threshold, old.card.score_threshold)
     grouper = Grouper()
     scenes = detect.detect_faces(detectors, chosen, picker, grouper)
     groups = grouper.groups()
@@ -88,6 +96,8 @@ def compare_detectors(
             if ours.faces:
                 difference = precision_difference(ours, theirs, files, args.seed)
                 found.append(Comparison(f"{name}, average precision from {px} px", difference))
+                difference = found_difference(ours, theirs, thresholds, files, args.seed)
+                found.append(Comparison(f"{name}, recall from {px} px", difference))
     for folder in negatives:
         found.append(_false_alarms(new, old, folder, picker, args.seed))
     return found

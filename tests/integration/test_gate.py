@@ -137,6 +137,41 @@ def test_a_detector_that_alarms_more_is_refused(tmp_path, root, rooms) -> None:
     assert gate(tmp_path / "out2", deaf, eager, "--negatives", rooms)[0] == 0
 
 
+@pytest.fixture(scope="module")
+def street(tmp_path_factory) -> Path:
+    """A face in every picture, where the tiny detector sees one; see test_evaluate.py."""
+    root = tmp_path_factory.mktemp("data") / "street"
+    rng = np.random.default_rng(2)
+    for i in range(PICTURES):
+        image = backdrop(rng, 240, 60)
+        image = np.pad(image, ((0, 0), (40, 40), (0, 0)))
+        image[100:120, 60:80] = 255
+        save(root / "images" / f"{i}.png", image)
+        label = root / "labels" / f"{i}.txt"
+        label.parent.mkdir(exist_ok=True)
+        label.write_text(f"0 {70 / 320} {110 / 240} {80 / 320} {80 / 240}\n")
+    (root / "classes.txt").write_text("with_mask\n")
+    return root
+
+
+def test_a_detector_whose_threshold_misses_faces_is_refused(tmp_path, root, street, rooms) -> None:
+    """The same network: its average precision stays, and it alarms less."""
+    old = root / "tests/data/tiny_detector.tflite"
+    deaf = {"score": 1.0, "nms_iou": 0.2}
+    new = variant(root, tmp_path / "new", "tiny_detector", thresholds=deaf)
+    data = ("--data", street, "--negatives", rooms)
+    code, report = gate(tmp_path / "out", new, old, *data)
+    assert code == 1
+    sizes = (16, 24, 32)
+    assert report["refused"] == [f"worse on street, recall from {px} px" for px in sizes]
+    compared = {c["what"]: (c["old"], c["new"], c["verdict"]) for c in report["comparisons"]}
+    assert compared["street, recall from 16 px"] == (1.0, 0.0, "worse")
+    before, after, verdict = compared["street, average precision from 16 px"]
+    assert (before == after, verdict) == (True, "passes")
+    assert compared["rooms, pictures with a false alarm"] == (1.0, 0.0, "passes")
+    assert gate(tmp_path / "same", old, old, *data)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("new", "arguments", "message"),
     [

@@ -164,7 +164,12 @@ class Matches:
 
     def found(self, threshold: float) -> int:
         """Faces found by detections that score at least ``threshold``."""
-        return int(np.count_nonzero(self.hits & (self.scores >= threshold)))
+        return int(self.found_in(threshold).sum())
+
+    def found_in(self, threshold: float) -> NDArray[np.int64]:
+        """Faces of each picture so found, shape (pictures,)."""
+        found = self.origin[self.hits & (self.scores >= threshold)]
+        return np.bincount(found, minlength=self.pictures)
 
     def false_alarms(self, threshold: float) -> int:
         """Detections that score at least ``threshold`` and are on no face."""

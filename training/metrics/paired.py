@@ -72,6 +72,40 @@ def recall_difference(
     return Difference(float(new.mean()), float(old.mean()), interval, len(new), number)
 
 
+def found_difference(
+    new: Matches,
+    old: Matches,
+    thresholds: tuple[float, float],
+    groups: Sequence[Hashable],
+    seed: int = 0,
+    rounds: int = BOOTSTRAP_ROUNDS,
+) -> Difference:
+    """Difference of the shares of faces that two detectors find, each at its own threshold.
+
+    Args:
+        new: The new detector's matches.
+        old: The old one's, of the same pictures in the same order.
+        thresholds: From which score on the new and the old detector's finds are reported.
+        groups: The group of each picture.
+        seed: Of the bootstrap.
+        rounds: Resamples.
+
+    Raises:
+        ValueError: The pictures are not the same, or no face counts.
+    """
+    _require_same_pictures(new, old, groups)
+    found = []
+    for matches, threshold in zip((new, old), thresholds, strict=True):
+        # Which faces of a picture were found does not matter: a picture is drawn as a whole.
+        counts = matches.found_in(threshold)
+        outcome = [
+            [True] * k + [False] * (n - k) for k, n in zip(counts, new.faces_in, strict=True)
+        ]
+        found.append([face for picture in outcome for face in picture])
+    owners = [group for group, n in zip(groups, new.faces_in, strict=True) for _ in range(n)]
+    return recall_difference(found[0], found[1], owners, seed, rounds)
+
+
 def precision_difference(
     new: Matches,
     old: Matches,
@@ -91,8 +125,7 @@ def precision_difference(
     Raises:
         ValueError: The pictures are not the same, or no face counts.
     """
-    if not np.array_equal(new.faces_in, old.faces_in) or len(groups) != new.pictures:
-        raise ValueError("both detectors must be matched with the same pictures")
+    _require_same_pictures(new, old, groups)
     rows = _rows(groups)
     with_faces = len(set(rows[new.faces_in > 0].tolist()))
     interval = None
@@ -110,6 +143,11 @@ def precision_difference(
     return Difference(
         new.average_precision(), old.average_precision(), interval, new.faces, with_faces
     )
+
+
+def _require_same_pictures(new: Matches, old: Matches, groups: Sequence[Hashable]) -> None:
+    if not np.array_equal(new.faces_in, old.faces_in) or len(groups) != new.pictures:
+        raise ValueError("both detectors must be matched with the same pictures")
 
 
 def _rows(groups: Sequence[Hashable]) -> NDArray[np.intp]:

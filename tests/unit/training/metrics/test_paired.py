@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from training.metrics import Detections, Truths, match
-from training.metrics.paired import MIN_GROUPS, precision_difference, recall_difference
+from training.metrics.paired import (
+    MIN_GROUPS,
+    found_difference,
+    precision_difference,
+    recall_difference,
+)
 
 
 def test_a_model_against_itself_differs_by_nothing() -> None:
@@ -86,3 +91,29 @@ def test_detectors_need_the_same_pictures_and_enough_of_them() -> None:
     with pytest.raises(ValueError, match="same pictures"):
         precision_difference(scene(3, 4), scene(3, 5), range(4))
     assert precision_difference(scene(0, 4), scene(4, 4), range(4)).interval is None
+
+
+def test_a_threshold_that_misses_faces_lowers_the_recall_alone() -> None:
+    same = scene(30, 40)
+    d = found_difference(same, same, (0.95, 0.5), range(40))
+    assert (d.new, d.old, d.samples, d.groups) == (0.0, 0.75, 40, 40)
+    assert d.interval is not None
+    assert d.interval.high < 0
+    assert precision_difference(same, same, range(40), rounds=5).new == 0.75
+    level = found_difference(same, same, (0.8, 0.5), range(40))
+    assert level.interval is not None
+    assert (level.interval.low, level.interval.high) == (0, 0)
+
+
+def test_faces_of_one_picture_and_of_near_duplicates_are_drawn_together() -> None:
+    boxes = np.array([[10, 10, 50, 50], [60, 10, 100, 50]], np.float32)
+    truths = [Truths(boxes, np.array([False, False]))] * 6 + [Truths(boxes[:0], np.zeros(0, bool))]
+    both = Detections(boxes, np.array([0.9, 0.4], np.float32))
+    none = Detections(boxes[:0], np.zeros(0, np.float32))
+    matches = match([both] * 6 + [none], truths)
+    d = found_difference(matches, matches, (0.5, 0.3), [0, 0, 1, 2, 3, 4, 5])
+    assert (d.new, d.old, d.samples, d.groups) == (0.5, 1.0, 12, 5)
+    assert d.interval is not None
+    assert (d.interval.low, d.interval.high) == (-0.5, -0.5)
+    with pytest.raises(ValueError, match="same pictures"):
+        found_difference(matches, scene(3, 7), (0.5, 0.5), range(7))
