@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import json
 import logging
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.errors import ExportError
+from edge_app.errors import ExportError, RecipeError
 from edge_app.vision.bundle import CARD_SCHEMA, MODELS_DIR, card_path
 from edge_app.vision.interpreter import load_interpreter
 from training.data.store import Store, open_store
@@ -98,6 +99,7 @@ def open_run(recipe: Recipe, data: Path, folder: Path) -> FinishedRun:
 
     Raises:
         ExportError: The run is not finished or of another recipe or data.
+        RecipeError: One of the run's files is damaged.
         DatasetError: The prepared data are missing or damaged.
     """
     summary_file, float_file = folder / SUMMARY, folder / FLOAT_MODEL
@@ -105,15 +107,31 @@ def open_run(recipe: Recipe, data: Path, folder: Path) -> FinishedRun:
         raise ExportError(
             f"{folder}: no finished run here; run: python -m training fit {recipe.name}"
         )
-    summary = json.loads(summary_file.read_text(encoding="utf-8"))
-    if summary["recipe_sha256"] != recipe.fingerprint:
+    try:
+        summary = json.loads(summary_file.read_text(encoding="utf-8"))
+        made_with = summary["recipe_sha256"], summary["store_sha256"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise _damaged(summary_file, repr(error)) from None
+    if made_with[0] != recipe.fingerprint:
         raise ExportError(f"{folder}: was trained with another version of {recipe.path}: fit again")
     store = open_store(data)
-    if summary["store_sha256"] != store.sha256:
+    if made_with[1] != store.sha256:
         raise ExportError(f"{folder}: was trained with other data than {data}: give its --data")
+    if not zipfile.is_zipfile(float_file):
+        raise _damaged(float_file, "its end is missing")
     import keras
 
-    return FinishedRun(summary, keras.models.load_model(float_file), store)
+    try:
+        model = keras.models.load_model(float_file)
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+        raise _damaged(float_file, repr(error)) from None
+    return FinishedRun(summary, model, store)
+
+
+def _damaged(file: Path, reason: str) -> RecipeError:
+    return RecipeError(
+        f"{file}: is damaged ({reason}): copy it again, or remove {file.parent} and fit again"
+    )
 
 
 def export(
@@ -134,6 +152,7 @@ def export(
     Raises:
         ExportError: The run is not finished or of another recipe or data, an operator would
             run in float, or the input's quantisation is not that of pixels.
+        RecipeError: One of the run's files is damaged.
         DatasetError: The prepared data are missing or damaged.
         BundleError: The device would refuse the bundle.
         OutputError: The bundle cannot be written.

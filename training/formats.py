@@ -99,6 +99,7 @@ def compare_formats(
 
     Raises:
         ExportError: The run is not finished or of another recipe or data.
+        RecipeError: One of the run's files is damaged.
         DatasetError: The prepared data are missing, damaged, or lack a split.
         OutputError: A file cannot be written.
     """

@@ -75,10 +75,20 @@ def run_steps(steps: Iterable[Step], stamps: Path, execute: Callable[[list[str]]
 
 
 def is_done(step: Step, stamps: Path) -> bool:
-    """Whether a step ended well before, and nothing that it read or wrote has changed since."""
+    """Whether a step ended well before, and nothing that it read or wrote has changed since.
+
+    A damaged stamp counts as none.
+    """
     try:
         stamp = json.loads(_stamp(step, stamps).read_text(encoding="utf-8"))
-        if stamp["key"] != step.key or stamp["outputs"] != _hashes(step.outputs):
+        key, outputs = stamp["key"], stamp["outputs"]
+    except FileNotFoundError:
+        return False
+    except (ValueError, TypeError, KeyError) as error:
+        print(f"{step.name}: {_stamp(step, stamps)} is damaged ({error!r})", flush=True)
+        return False
+    try:
+        if key != step.key or outputs != _hashes(step.outputs):
             return False
         step.check()
     except (FileNotFoundError, KioskError):

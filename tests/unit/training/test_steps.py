@@ -77,6 +77,20 @@ def test_a_result_that_cannot_be_used_is_made_again(bench: Bench) -> None:
     assert bench.run(bench.step("a", check=broken)) == ["a"]
 
 
+@pytest.mark.parametrize("content", [b"", b'{"key": "ab', b"\xff\x00", b"[]", b"{}", b'{"key": 1}'])
+def test_a_damaged_stamp_is_none_and_is_named(
+    bench: Bench, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    step = bench.step("a")
+    bench.run(step)
+    stamp = bench.stamps / "a.json"
+    whole = stamp.read_bytes()
+    stamp.write_bytes(content)
+    assert bench.run(step) == ["a"]
+    assert stamp.read_bytes() == whole
+    assert f"{stamp} is damaged" in capsys.readouterr().out
+
+
 def test_the_first_failure_ends_it_with_its_exit_code(bench: Bench) -> None:
     bad = Step("bad", ("fail", "bad.txt"), ())
     assert bench.run(bench.step("a"), bad, bench.step("b")) == ["a", "bad"]
