@@ -28,7 +28,7 @@ from training.experiments.fanout import (
     run_jobs,
 )
 from training.experiments.overrides import add_budget_options, require_classifier, shortened
-from training.fit import RUNS
+from training.fit import RUNS, refuse_distillation
 from training.fitting.start import start_weights
 from training.recipe import Recipe
 from training.recipe_file import load_recipe
@@ -104,6 +104,7 @@ def compare(
     Raises:
         UsageError: Two recipes have one name, one is not a classifier's, or the cluster cannot
             be reached.
+        RecipeError: The start weights are missing, or a recipe needs teachers.
         DatasetError: The prepared data are missing.
     """
     names = [recipe.name for recipe in recipes]
@@ -111,6 +112,7 @@ def compare(
         raise UsageError(f"two recipes are named {', '.join(twice)}: each row needs its own name")
     for recipe in recipes:
         require_classifier(recipe, "compare")
+        refuse_distillation(recipe, "compare")
     start_weights(settings.weights)  # what is wrong with these is wrong with every row
     open_store(settings.data)
     jobs = [Job(recipe.name, make_row, (recipe, settings)) for recipe in recipes]

@@ -35,7 +35,7 @@ from training.experiments.fanout import (
     run_jobs,
 )
 from training.experiments.overrides import add_budget_options, require_classifier, shortened
-from training.fit import train_run
+from training.fit import refuse_distillation, train_run
 from training.fitting.start import FLOAT_MODEL, SUMMARY, start_weights
 from training.recipe import Recipe
 from training.recipe_file import load_recipe
@@ -92,7 +92,8 @@ def crossval(
         The report as Markdown.
 
     Raises:
-        RecipeError: The start weights do not fit, or ``out`` holds folds of something else.
+        RecipeError: The start weights do not fit, the recipe needs teachers, or ``out`` holds
+            folds of something else.
         DatasetError: The data are missing or too few.
         UsageError: Too few folds, no classifier, or the cluster cannot be reached.
         OutputError: ``out`` cannot be written.
@@ -100,6 +101,7 @@ def crossval(
     from training.experiments.folds import assign_folds
 
     require_classifier(recipe, "crossval")
+    refuse_distillation(recipe, "crossval")
     start, store = start_weights(weights), open_store(data)
     assign_folds(store, recipe, folds)  # what is wrong with it is said at once
     place = out.resolve()

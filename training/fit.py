@@ -214,6 +214,19 @@ def _require_datasets(store: Store, recipe: Recipe) -> None:
         )
 
 
+def refuse_distillation(recipe: Recipe, command: str) -> None:
+    """Refuse a recipe that needs teachers, for a command that cannot be given any.
+
+    Raises:
+        RecipeError: It has distillation.
+    """
+    if recipe.distillation:
+        raise RecipeError(
+            f"{recipe.path}: distillation = {recipe.distillation:g} needs teachers, which "
+            f"{command} does not take: train it with fit --teachers, or set it to 0"
+        )
+
+
 def _require_models(start: StartWeights, recipe: Recipe) -> None:
     if recipe.distillation and not start.teachers:
         raise RecipeError(

@@ -75,11 +75,39 @@ def run(args: argparse.Namespace) -> int:
     from training.cli import main
 
     recipe = load_recipe(args.recipe)
+    require_usable(recipe, args)
     out = args.out or OUT / recipe.name
     code = run_steps(pipeline_steps(recipe, args, out), out / "steps", main)
     if code == 0:
         print(f"may ship: {out / 'bundles' / recipe.name}.tflite and .json; read {recipe.name}.md")
     return code
+
+
+def require_usable(recipe: Recipe, args: argparse.Namespace) -> None:
+    """Open all files that an option names, so that a mistake is not noticed after hours.
+
+    Raises:
+        KioskError: One is missing, or not what the option takes.
+        RecipeError: The recipe needs teachers.
+    """
+    from edge_app.vision.bundle import load_bundle
+    from training.data.boxes import read_boxes
+    from training.data.landmarks import Landmarker
+    from training.data.splits import read_splits
+    from training.fit import refuse_distillation
+    from training.fitting.start import start_weights
+
+    refuse_distillation(recipe, "pipeline")
+    start_weights(args.weights)
+    load_bundle(_against(recipe, args), recipe.task)
+    if args.splits is not None:
+        read_splits(args.splits)
+    if args.boxes is not None:
+        read_boxes(args.boxes)
+    if args.detector is not None:
+        load_bundle(args.detector, "detect")
+    if args.landmarks is not None:
+        Landmarker(args.landmarks)
 
 
 def pipeline_steps(recipe: Recipe, args: argparse.Namespace, out: Path) -> Iterator[Step]:
@@ -142,7 +170,7 @@ def pipeline_steps(recipe: Recipe, args: argparse.Namespace, out: Path) -> Itera
         (*_report(out / "evaluation", recipe.name), card),
         {"bundle": file_hash(model), "data": data, **sources},
     )
-    against = args.against or SHIPPED[recipe.task]
+    against = _against(recipe, args)
     yield Step(
         "gate",
         ("gate", str(model), "--against", against, *judged, "--out", str(out / "gate")),
@@ -218,6 +246,10 @@ def _options(args: argparse.Namespace, *names: str) -> list[str]:
 def _weights(weights: str) -> str:
     """What start weights are: the file's hash, or the word that stands for others."""
     return weights if weights in ("imagenet", "none") else file_hash(Path(weights))
+
+
+def _against(recipe: Recipe, args: argparse.Namespace) -> str:
+    return args.against or SHIPPED[recipe.task]
 
 
 def _bundle_hash(bundle: str) -> str:

@@ -39,7 +39,7 @@ from training.experiments.overrides import (
     shortened,
 )
 from training.experiments.study_file import check_study_file, readable_study
-from training.fit import train_run
+from training.fit import refuse_distillation, train_run
 from training.fitting.start import SUMMARY, start_weights
 from training.recipe import Recipe
 from training.recipe_file import load_recipe
@@ -117,8 +117,8 @@ def tune(search: Search, trials: int, ray: str | None = None) -> Any:
     """Run a study to so many trials, those of earlier calls included; returns Optuna's study.
 
     Raises:
-        RecipeError: The start weights do not fit, or the folder holds another study or a
-            damaged one.
+        RecipeError: The start weights do not fit, the recipe needs teachers, or the folder
+            holds another study or a damaged one.
         DatasetError: The data are missing or lack something.
         UsageError: Not a classifier, a number out of range, or no cluster at that address.
         OutputError: The study cannot be written.
@@ -127,6 +127,7 @@ def tune(search: Search, trials: int, ray: str | None = None) -> Any:
     from training.experiments.search_space import own_values, search_space
 
     require_classifier(search.recipe, "tune")
+    refuse_distillation(search.recipe, "tune")
     if trials < 1 or not search.max_mmac > 0:
         raise UsageError(f"--trials {trials} --max-mmac {search.max_mmac:g}: both must be above 0")
     _optuna()
