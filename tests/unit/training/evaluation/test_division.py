@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_app.errors import UsageError
+from edge_app.errors import DatasetError, UsageError
 from edge_app.vision.bundle import Card, read_card
 from training import pipeline
 from training.cli import main
@@ -174,3 +174,40 @@ def test_the_pipeline_judges_on_the_store_s_test_pictures(
     assert chosen(options(*words), card) == splits["test"]
     assert "tiny/with_mask/a.png" not in splits["test"]
     assert f"no test picture, so not judged on: {months / 'tiny'}" in capsys.readouterr().out
+
+
+def test_a_detector_s_pipeline_judges_on_boxes_and_on_rooms(months, prepare) -> None:
+    street = months / "street"
+    for i in range(PICTURES):
+        save(street / "images" / f"{i}.png", 2000 + i)
+        (street / "labels").mkdir(exist_ok=True)
+        (street / "labels" / f"{i}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (street / "classes.txt").write_text("with_mask\n")
+    rooms = ("--negatives", str(months / "rooms"))
+    store, splits, card = prepare("detector", "street", "may", options=rooms)
+    given = argparse.Namespace(
+        data=[street, months / "may"], negatives=[months / "rooms"], boxes=None, detector=None
+    )
+    recipe = load_recipe("face_detector")
+    words = pipeline._judged_on(recipe, given, open_store(store))
+    assert words == [
+        *("--prepared", str(store), "--data", str(street)),
+        *("--negatives", str(months / "rooms")),
+    ]
+    picker = picker_for(options(*words[:4]), [card], given.negatives)
+    for root in (street, months / "rooms"):
+        mine = {file for file in splits["test"] if file.startswith(f"{root.name}/")}
+        assert {sample.file for sample in picker.choose(root).samples} == mine != set()
+    given.data, given.negatives = [months / "may"], []
+    with pytest.raises(DatasetError, match="no test picture to judge a detect recipe on"):
+        pipeline._judged_on(recipe, given, open_store(store))
+
+
+def test_rooms_need_no_faces_beside_them(months, prepare, nothing_listed) -> None:
+    """A model of faces and rooms: the rooms' test pictures are known without the faces."""
+    options_of = ("--negatives", str(months / "rooms"))
+    _, splits, card = prepare("faces_and_rooms", "may", options=options_of)
+    args = argparse.Namespace(data=[], split="test", splits=nothing_listed, prepared=None, seed=0)
+    picker = picker_for(args, [card], [months / "rooms"])
+    chosen_rooms = {sample.file for sample in picker.choose(months / "rooms").samples}
+    assert chosen_rooms == {file for file in splits["test"] if file.startswith("rooms/")}
