@@ -116,6 +116,10 @@ class RecipeError(Permanent, ValueError):
     exit_code = 2
 
 
+class DivergedError(RecipeError):
+    """A training came to nothing: its loss is infinite or not a number."""
+
+
 class ExportError(Permanent, RuntimeError):
     """A trained model cannot be turned into a bundle that the device accepts."""
 

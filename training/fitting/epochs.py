@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import keras
 
-from edge_app.errors import OutputError, RecipeError
+from edge_app.errors import DivergedError, OutputError
 from edge_app.recording import why
 from training.fitting.run import Run, RunState
 from training.fitting.tasks import Task
@@ -90,10 +90,10 @@ def require_finite(loss: float, state: RunState) -> None:
         state: Where the run stood before it.
 
     Raises:
-        RecipeError: The loss is infinite or not a number.
+        DivergedError: The loss is infinite or not a number.
     """
     if not math.isfinite(loss):
-        raise RecipeError(
+        raise DivergedError(
             f"the loss is {loss} in epoch {state.epoch + 1}: "
             f"lower phases[{state.phase}].learning_rate"
         )

@@ -18,7 +18,7 @@ import pytest
 import tensorflow
 
 from edge_app.domain import MaskState
-from edge_app.errors import OutputError, RecipeError
+from edge_app.errors import DivergedError, OutputError, RecipeError
 from training.fitting.phases import train
 from training.fitting.run import CURVES, Run, draw_curves
 from training.fitting.tasks import Task
@@ -246,7 +246,7 @@ def test_a_diverging_run_says_so_and_keeps_its_last_epoch(tmp_path: Path) -> Non
             return pictures * (np.nan if epoch == 1 else 1), labels
 
     task = dataclasses.replace(make_task(), batches=Broken())  # type: ignore[arg-type]
-    with pytest.raises(RecipeError, match=r"the loss is nan in epoch 2: lower phases\[0\]"):
+    with pytest.raises(DivergedError, match=r"the loss is nan in epoch 2: lower phases\[0\]"):
         train(task, Run(tmp_path, INPUTS), RECIPE)
     assert Run(tmp_path, INPUTS).state.epoch == 1
 
