@@ -9,24 +9,22 @@ before it is trained, and counts as a trial. The first trial is the recipe as it
 
 Written to ``build/tune/NAME``: ``study.sqlite`` (Optuna's), a run's folder per trial, ``tune.md``
 and ``tune.json``, ``importance.png``, and the best recipe as ``NAME_tuned.toml``. The same
-command goes on after a kill: trials that were running go on from their last epoch. More
-``--trials`` go on from those that there are.
+command goes on after a kill: trials that were running go on from their last epoch. A trial
+whose loss is not finite has failed and counts; any other error ends the command, and the same
+command trains that trial once it is mended. More ``--trials`` go on from those that there are.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_app.errors import MissingPackageError, RecipeError, UsageError
+from edge_app.errors import UsageError
 from training.data.store import open_store
 from training.experiments.fanout import (
     Job,
-    Outcome,
     add_ray_option,
     portable,
     require_ray,
@@ -38,38 +36,17 @@ from training.experiments.overrides import (
     require_classifier,
     shortened,
 )
-from training.experiments.study_file import check_study_file, readable_study
+from training.experiments.study import STUDY_FILE, Search, draw, open_study, require_optuna, settle
+from training.experiments.study_file import readable_study
 from training.fit import refuse_distillation, train_run
 from training.fitting.start import SUMMARY, start_weights
-from training.recipe import Recipe
 from training.recipe_file import load_recipe
-
-log = logging.getLogger(__name__)
 
 TUNE = Path("build/tune")
 """Where studies lie unless ``--out`` says otherwise."""
 
-STUDY = "study.sqlite"
-GENERATION = 4
-"""Trials are drawn so many at a time and then trained, one by one or on a cluster: the search is
-the same however many workers there are."""
-
 MOST_MMAC = 25.0
 """Default limit in million multiply-adds: about what a Raspberry Pi 4 has time for."""
-
-INTERRUPTED, MULTIPLY_ADDS, ERROR = "interrupted", "multiply_adds", "error"
-"""What is noted of a trial: it had no values yet at a kill; its cost; why it failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """What a study is about; ``recipe`` is what is trained, ``data`` and ``out`` absolute."""
-
-    recipe: Recipe
-    data: Path
-    weights: str
-    out: Path
-    max_mmac: float
 
 
 def add_parser(subparsers: Any) -> None:
@@ -96,7 +73,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry point of ``tune``."""
-    _optuna()
+    require_optuna()
     require_ray(args.ray)
     original = load_recipe(args.recipe)
     recipe = shortened(original, args.epochs, args.steps)
@@ -117,12 +94,13 @@ def tune(search: Search, trials: int, ray: str | None = None) -> Any:
     """Run a study to so many trials, those of earlier calls included; returns Optuna's study.
 
     Raises:
-        RecipeError: The start weights do not fit, the recipe needs teachers, or the folder
-            holds another study or a damaged one.
+        RecipeError: The start weights cannot be used, the recipe needs teachers, or the folder
+            holds another study or a damaged one, or a damaged run.
         DatasetError: The data are missing or lack something.
         UsageError: Not a classifier, a number out of range, or no cluster at that address.
         OutputError: The study cannot be written.
         MissingPackageError: Optuna, or Ray where it is asked for, is not installed.
+        WorkerLostError: A trial's process on the cluster died again and again.
     """
     from training.experiments.search_space import own_values, search_space
 
@@ -130,19 +108,17 @@ def tune(search: Search, trials: int, ray: str | None = None) -> Any:
     refuse_distillation(search.recipe, "tune")
     if trials < 1 or not search.max_mmac > 0:
         raise UsageError(f"--trials {trials} --max-mmac {search.max_mmac:g}: both must be above 0")
-    _optuna()
-    with readable_study(search.out / STUDY):
-        study = _open_study(search)
+    require_optuna()
+    with readable_study(search.out / STUDY_FILE):
+        study = open_study(search)
         space = search_space(search.recipe, search.weights)
-        if not study.trials:
-            study.enqueue_trial(own_values(search.recipe, space))
-        while pending := _draw(study, search, space, trials):
+        own = own_values(search.recipe, space)
+        while pending := draw(study, search, space, own, trials):
             jobs = [
                 Job(f"trial {t.number}", run_trial, (search, t.params, trial_folder(search.out, t)))
                 for t in pending
             ]
-            for trial, outcome in zip(pending, run_jobs(jobs, ray), strict=True):
-                _settle(study, trial, outcome)
+            settle(study, pending, run_jobs(jobs, ray))
     return study
 
 
@@ -150,7 +126,8 @@ def run_trial(search: Search, values: dict[str, Any], folder: Path) -> float:
     """Train the recipe with a trial's values; returns the balanced accuracy of the best epoch.
 
     Raises:
-        RecipeError: These values cannot be trained (a loss that is nan, say).
+        DivergedError: These values cannot be trained: the loss is not finite.
+        RecipeError: The start weights cannot be used, or the folder holds a damaged run.
     """
     import keras
 
@@ -167,106 +144,3 @@ def run_trial(search: Search, values: dict[str, Any], folder: Path) -> float:
 def trial_folder(out: Path, trial: Any) -> Path:
     """The run's folder of a trial."""
     return out / f"trial-{trial.number:03d}"
-
-
-def _open_study(search: Search) -> Any:
-    """The study in the folder, new or to be continued."""
-    optuna = _optuna()
-    from edge_app.recording import make_folder
-
-    start = start_weights(search.weights)
-    inputs = {
-        "recipe": search.recipe.fingerprint,
-        "data set": open_store(search.data).sha256,
-        "start weights": start.sha256 or start.name,
-        "multiply-add limit": search.max_mmac,
-    }
-    make_folder(search.out)
-    check_study_file(search.out / STUDY)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        storage=f"sqlite:///{search.out / STUDY}",
-        study_name=search.recipe.name,
-        direction="maximize",
-        load_if_exists=True,
-    )
-    held = study.user_attrs.get("inputs")
-    if held is None:
-        study.set_user_attr("inputs", inputs)
-    elif changed := [name for name, value in inputs.items() if held[name] != value]:
-        raise RecipeError(
-            f"{search.out} holds a study with another {' and another '.join(changed)}: "
-            "give --out another folder, or remove this one"
-        )
-    return study
-
-
-def _draw(study: Any, search: Search, space: dict[str, Any], trials: int) -> list[Any]:
-    """The trials to train now: those that a kill interrupted, filled up with new ones."""
-    from optuna.trial import TrialState
-
-    pending, spent = [], 0
-
-    def take(trial: Any) -> None:
-        nonlocal spent
-        if _affordable(study, trial, search):
-            pending.append(trial)
-        else:
-            study.tell(trial.number, state=TrialState.PRUNED)
-            spent += 1
-
-    for trial in study.get_trials(deepcopy=False):
-        if trial.state is TrialState.RUNNING and set(trial.params) == set(space):
-            take(trial)
-        elif trial.state is TrialState.RUNNING:
-            _note(study, trial, INTERRUPTED, True)
-            study.tell(trial.number, state=TrialState.FAIL)
-        elif trial.state.is_finished() and INTERRUPTED not in trial.user_attrs:
-            spent += 1
-    while len(pending) < GENERATION and spent + len(pending) < trials:
-        take(_ask(study, search.recipe.seed + spent + len(pending), space))
-    return pending
-
-
-def _ask(study: Any, seed: int, space: dict[str, Any]) -> Any:
-    """A new trial; a seed of its own makes it the same after a kill."""
-    optuna = _optuna()
-    study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
-    return study.ask(space)
-
-
-def _affordable(study: Any, trial: Any, search: Search) -> bool:
-    from training.experiments.search_space import as_overrides
-    from training.exporting.costs import untrained_multiply_adds
-
-    cost = untrained_multiply_adds(override(search.recipe, as_overrides(trial.params)))
-    _note(study, trial, MULTIPLY_ADDS, cost)
-    within = cost <= search.max_mmac * 1e6
-    if not within:
-        log.info("trial %d: %.1f million multiply-adds: over the limit", trial.number, cost / 1e6)
-    return within
-
-
-def _settle(study: Any, trial: Any, outcome: Outcome) -> None:
-    """Tell the study what became of a trial; an error that is not the trial's own goes on up."""
-    from optuna.trial import TrialState
-
-    if outcome.error is None:
-        study.tell(trial.number, outcome.result)
-        return
-    if not isinstance(outcome.error, RecipeError):
-        raise outcome.error
-    _note(study, trial, ERROR, str(outcome.error))
-    study.tell(trial.number, state=TrialState.FAIL)
-
-
-def _note(study: Any, trial: Any, key: str, value: Any) -> None:
-    study._storage.set_trial_user_attr(trial._trial_id, key, value)
-
-
-def _optuna() -> Any:
-    try:
-        import optuna
-    except ImportError:
-        raise MissingPackageError("tune needs the package Optuna: pip install optuna") from None
-    return optuna

@@ -333,6 +333,32 @@ def test_a_killed_tune_goes_on_to_the_same_search(work: Work) -> None:
     assert [phase.epochs for phase in best.phases] == [1, 2], "the search was short, not the recipe"
 
 
+def test_tune_does_not_spend_a_trial_on_what_can_be_mended(
+    work: Work, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("optuna", reason="Optuna is not installed")
+    out = work.root / "mended"
+    options = [
+        "--data", str(work.store), "--weights", "none", "--out", str(out), "--trials", "1",
+        "--epochs", "1", "--steps", "1",
+    ]  # fmt: skip
+    command = ["tune", str(work.recipe("mended")), *options]
+    damaged = out / "trial-000" / "state.json"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text("{")
+    for _ in range(2):
+        assert main(command) == 2
+        assert f"{damaged}: not the state of a run" in capsys.readouterr().err
+    damaged.unlink()
+    assert main(command) == 0
+    [(_, state, values)] = tuned_values(out)
+    assert state == "complete"
+    assert values["model.size"] == 32, "the recipe as it is"
+    assert main(["tune", str(work.recipe("another")), *options]) == 2
+    said = capsys.readouterr().err
+    assert f"{out} holds a study with another recipe: give --out another folder" in said
+
+
 def process_named(title: str) -> int | None:
     """A process of this user whose title begins so: Ray gives its workers the job's name."""
     for folder in Path("/proc").iterdir():

@@ -14,9 +14,9 @@ from edge_app.recording import write_atomically
 from training.evaluation.report import percent, table
 from training.experiments.overrides import override
 from training.experiments.search_space import as_overrides
+from training.experiments.study import ERROR, INTERRUPTED, MULTIPLY_ADDS
 from training.recipe import Recipe
 from training.recipe_file import load_recipe
-from training.tune import ERROR, INTERRUPTED, MULTIPLY_ADDS
 
 
 def write(study: Any, recipe: Recipe, out: Path, max_mmac: float) -> tuple[str, list[Path]]:
@@ -63,7 +63,7 @@ def write(study: Any, recipe: Recipe, out: Path, max_mmac: float) -> tuple[str, 
         out / "tune.md": text.encode(),
     }
     if shares:
-        contents[out / "importance.png"] = importance_plot(shares, study.study_name)
+        contents[out / "importance.png"] = importance_plot(shares, recipe.name)
     for path, content in contents.items():
         write_atomically(path, content)
     load_recipe(tuned)  # what was written can be used
