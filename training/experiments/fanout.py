@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 
 RETRIES = 3
 """Ray runs a job again at most so often after its worker died."""
+
+BACKEND = "KERAS_BACKEND"
+"""Environment variable that chooses what Keras runs on; workers get that of this process."""
 
 WEIGHT_WORDS = ("none", "imagenet")
 """What ``--weights`` may say other than a file."""
@@ -185,7 +189,10 @@ def _fetch(ray: Any, reference: Any, job: Job) -> Outcome:
 
 
 def _connect(ray: Any, address: str) -> None:
-    environment = {"env_vars": {"PYTHONPATH": str(REPOSITORY)}}
+    variables = {"PYTHONPATH": str(REPOSITORY)}
+    if BACKEND in os.environ:
+        variables[BACKEND] = os.environ[BACKEND]
+    environment = {"env_vars": variables}
     try:
         ray.init(address=address, runtime_env=environment, log_to_driver=False)
     except (ConnectionError, ValueError, RuntimeError) as error:

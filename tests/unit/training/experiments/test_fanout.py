@@ -28,6 +28,10 @@ def broken(word: str) -> str:
     raise ZeroDivisionError(word)
 
 
+def backend() -> str | None:
+    return os.environ.get("KERAS_BACKEND")
+
+
 def wait_for_go(folder: Path, name: str) -> str:
     """Say who runs it, wait to be let go on; like a run, it tells what it found when it began."""
     import ray
@@ -57,6 +61,7 @@ def cluster() -> Iterator[str]:
 
     nodes = {"num_cpus": 1, "object_store_memory": 80 * 1024 * 1024, "include_dashboard": False}
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("KERAS_BACKEND", raising=False)  # its workers would have it from the nodes
         patch.setenv("RAY_worker_register_timeout_seconds", "600")  # a busy machine starts slowly
         cluster = Cluster(initialize_head=True, head_node_args=nodes)
         cluster.add_node(**{key: nodes[key] for key in ("num_cpus", "object_store_memory")})
@@ -85,6 +90,16 @@ def test_a_cluster_gives_what_one_process_gives(cluster: str) -> None:
     assert [(o.name, o.result) for o in there] == [(o.name, o.result) for o in here]
     assert isinstance(there[1].error, DatasetError)
     assert str(there[1].error) == str(here[1].error)
+
+
+@pytest.mark.parametrize("name", ["torch", None])
+def test_a_worker_has_the_backend_of_this_process(
+    cluster: str, name: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    if name is not None:
+        monkeypatch.setenv("KERAS_BACKEND", name)
+    assert results(run_jobs([Job("a", backend)], cluster)) == [name]
 
 
 def test_a_worker_killed_in_the_middle_loses_only_its_own_job(cluster: str, tmp_path: Path) -> None:
