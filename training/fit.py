@@ -132,12 +132,13 @@ def train_run(
 
     from training.fitting.phases import follow, train
     from training.fitting.run import Run, draw_curves
-    from training.fitting.summary import versions, write_summary
+    from training.fitting.summary import backend_input, versions, write_summary
 
     inputs = {
         "recipe": recipe.fingerprint,
         "data set": store.sha256,
         "start weights": start.sha256 or start.name,
+        **backend_input(),
     }
     if start.teachers:
         inputs["teachers"] = " ".join(str(teacher.sha256) for teacher in start.teachers)

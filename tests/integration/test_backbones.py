@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from edge_app.domain import Box, MaskState
+from edge_app.errors import RecipeError
 
 pytest.importorskip("tensorflow", reason="the training half's packages are not installed")
 
@@ -40,6 +41,7 @@ from training.fitting.start import StartWeights, start_weights
 from training.models.backbones import BACKBONES
 from training.models.classifier import build_classifier, freeze_backbone
 from training.recipe import ModelSettings, Phase, Recipe, Sampling
+from training.recipe_file import load_recipe
 
 TIME_LIMIT = 400
 """Seconds after which a subprocess has hung."""
@@ -257,6 +259,8 @@ def test_densenet_trained_on_pytorch_is_exported_by_tensorflow(
     assert summary["command"].startswith("KERAS_BACKEND=torch python -m training fit densenet.toml")
     assert np.isfinite(summary["history"][0]["loss"])
     assert keras.backend.backend() == "tensorflow"
+    with pytest.raises(RecipeError, match="run holds a run with another backend: give --run"):
+        train_run(load_recipe(str(recipe)), store, run, StartWeights("none", None))
     model = keras.models.load_model(run / "model.keras", compile=False)
     pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
     assert float_operators(quantise(model, pictures)) == []

@@ -14,6 +14,7 @@ from training.experiments.fanout import Outcome
 from training.experiments.overrides import override
 from training.experiments.study_file import check_study_file
 from training.fitting.start import start_weights
+from training.fitting.summary import backend_input
 from training.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ def open_study(search: Search) -> Any:
         "data set": open_store(search.data).sha256,
         "start weights": start.sha256 or start.name,
         "multiply-add limit": search.max_mmac,
+        **backend_input(),
     }
     make_folder(search.out)
     check_study_file(search.out / STUDY_FILE)

@@ -31,7 +31,8 @@ class RunState:
     """What is known of a run.
 
     Attributes:
-        inputs: Hashes of what decides the run: recipe, data and start weights.
+        inputs: Hashes of what decides the run: recipe, data and start weights; the name of the
+            backend where it is not TensorFlow.
         phase: The recipe's phase that is being trained, counted from 0; their number when
             all are over.
         epoch: Epochs trained so far in all phases: the length of the history.
@@ -167,7 +168,8 @@ class Run(Progress):
             raise RecipeError(
                 f"{self._state_file}: not the state of a run ({error}); {instead}"
             ) from None
-        if changed := [name for name, value in inputs.items() if state.inputs.get(name) != value]:
+        names = dict.fromkeys([*inputs, *state.inputs])
+        if changed := [name for name in names if inputs.get(name) != state.inputs.get(name)]:
             raise RecipeError(
                 f"{self.folder} holds a run with another {' and another '.join(changed)}: {instead}"
             )

@@ -84,6 +84,17 @@ def _command(recipe: Recipe) -> str:
     return f"{environment}python -m training fit {as_argument(recipe)}"
 
 
+def backend_input() -> dict[str, str]:
+    """What a run's inputs say of the backend that Keras runs on: nothing where it is TensorFlow.
+
+    So the folders of runs from before this was noted, which nearly all ran on it, stay good.
+    """
+    import keras
+
+    backend = str(keras.backend.backend())
+    return {} if backend == "tensorflow" else {"backend": backend}
+
+
 def versions() -> dict[str, str]:
     """Of Keras and of the backend that it ran on."""
     import keras

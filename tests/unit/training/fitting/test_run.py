@@ -257,6 +257,16 @@ def test_a_run_of_something_else_is_refused(name: str, whole: Run) -> None:
         Run(whole.folder, {**INPUTS, name: "x"})
 
 
+def test_a_run_on_another_backend_is_refused_either_way(whole: Run, tmp_path: Path) -> None:
+    torch, refused = {**INPUTS, "backend": "torch"}, "holds a run with another backend: give --run"
+    with pytest.raises(RecipeError, match=refused):
+        Run(whole.folder, torch)
+    Run(tmp_path, torch).finish()
+    assert Run(tmp_path, torch).state.done
+    with pytest.raises(RecipeError, match=refused):
+        Run(tmp_path, INPUTS)
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"inputs": {}, "colour": 1}', "{}"])
 def test_a_damaged_state_is_one_line(content: str, tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text(content)
