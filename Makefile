@@ -3,7 +3,7 @@
 #   make demo                 play the bundled clip through the real pipeline
 #   make test                 every test
 #   make test-tflite-runtime  the device half's tests on tflite-runtime (Python 3.11 only)
-#   make test-optional        tests of the training half's optional packages (Ray, PyTorch ...)
+#   make optional             what optional parts of training/ need (Ray, PyTorch ...): more tests run
 #   make check                format, lint, types, import rules
 #   make format               put the code into the project's format
 #   make bench-models         measure the shipped models beside their peers (needs ../shared)
@@ -21,6 +21,9 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install
 TFLITE_VENV := .venv-tflite
 TFLITE_PIP := $(TFLITE_VENV)/bin/python -m pip --disable-pip-version-check --quiet install
 
+# Two files of tests at a time: more would take a gigabyte or two of memory each.
+PYTEST := pytest --numprocesses 2 --dist loadfile
+
 # Stamp files: made after a set of requirements was installed, out of date when it changes.
 CREATED := $(VENV)/.created
 EDGE := $(VENV)/.edge-installed
@@ -31,7 +34,7 @@ TFLITE := $(TFLITE_VENV)/.installed
 # A TensorFlow newer than the pinned one is needed above this Python; see requirements-train.txt.
 HAS_TENSORFLOW := import sys; sys.exit(sys.version_info >= (3, 14))
 
-.PHONY: help demo test test-optional test-tflite-runtime check format bench-models clean
+.PHONY: help demo test optional test-tflite-runtime check format bench-models clean
 .DELETE_ON_ERROR:
 
 help:
@@ -41,16 +44,9 @@ demo: $(EDGE)
 	@$(VENV)/bin/python -m edge_app demo
 
 test: $(FULL)
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m $(PYTEST)
 
-# A process for each: with all of these packages loaded, Python crashed as it ended.
-test-optional: $(OPTIONAL)
-	@$(VENV)/bin/python -m pytest tests/unit/training/experiments/test_fanout.py
-	@$(VENV)/bin/python -m pytest tests/integration/test_many_runs.py -k two_nodes
-	@$(VENV)/bin/python -m pytest tests/unit/training/test_tracking.py tests/integration/test_tracking.py
-	@$(VENV)/bin/python -m pytest tests/integration/test_try_page.py
-	@$(VENV)/bin/python -m pytest tests/integration/test_backbones.py -k pytorch
-	@$(VENV)/bin/python -m pytest tests/unit/training/fitting/test_team.py tests/integration/test_workers.py
+optional: $(OPTIONAL)
 
 check: $(FULL)
 	$(VENV)/bin/ruff format --check .
@@ -116,7 +112,7 @@ test-tflite-runtime:
 	@echo "Skipped: tflite-runtime 2.14 needs Python 3.11, and there is no $(PYTHON311) here"
 else
 test-tflite-runtime: $(TFLITE)
-	@MASK_KIOSK_RUNTIME=tflite-runtime $(TFLITE_VENV)/bin/python -m pytest
+	@MASK_KIOSK_RUNTIME=tflite-runtime $(TFLITE_VENV)/bin/python -m $(PYTEST)
 endif
 
 $(TFLITE): deploy/requirements-tflite-runtime.txt tests/requirements.txt
