@@ -178,6 +178,13 @@ def test_the_study_of_another_recipe_is_refused(search: Search) -> None:
     assert optuna.get_all_study_names(study._storage) == [study.study_name]
 
 
+def test_a_study_of_another_backend_is_refused(search: Search) -> None:
+    study = open_study(search)
+    study.set_user_attr("inputs", {**study.user_attrs["inputs"], "backend": "torch"})
+    with pytest.raises(RecipeError, match="holds a study with another backend: give --out"):
+        open_study(search)
+
+
 def test_a_study_that_is_named_after_its_recipe_goes_on(search: Search) -> None:
     now = open_study(search)
     storage = f"sqlite:///{search.out / STUDY_FILE}"
