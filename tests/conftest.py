@@ -52,6 +52,12 @@ def root() -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_recipe(root: Path) -> str:
+    """A classifier's recipe, which expects one data set, ``people``."""
+    return (root / "tests" / "data" / "tiny_classifier.toml").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real data; without it the test skips, or fails where it is required."""
     if SHARED.is_dir():

@@ -17,34 +17,12 @@ from training.cli import main
 from training.data.store import open_store
 from training.recipe_file import load_recipe
 
-RECIPE = """
-name = "door"
-task = "classify"
-labels = ["with_mask", "without_mask"]
-seed = 3
-batch = 4
-steps_per_epoch = 1
-[model]
-width = 32
-height = 32
-[[phases]]
-epochs = 1
-learning_rate = 1e-3
-[sampling]
-margin = 0.4
-min_face = 16.0
-class_power = 0.6
-dataset_weights = { people = 1.0 }
-[thresholds]
-confidence_floor = 0.4
-"""
-
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: str) -> Path:
     """A folder with a recipe, prepared data, and what a finished run of it leaves."""
     folder = tmp_path_factory.mktemp("finished")
-    (folder / "door.toml").write_text(RECIPE)
+    (folder / "door.toml").write_text(tiny_recipe)
     picture = folder / "people/with_mask/a.png"
     picture.parent.mkdir(parents=True)
     assert cv2.imwrite(str(picture), np.zeros((40, 40, 3), np.uint8))

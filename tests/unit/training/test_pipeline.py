@@ -12,36 +12,14 @@ pytest.importorskip("sklearn", reason="the training half's packages are not inst
 
 from training.cli import main
 
-RECIPE = """
-name = "door"
-task = "classify"
-labels = ["with_mask", "without_mask"]
-seed = 3
-batch = 4
-steps_per_epoch = 1
-[model]
-width = 32
-height = 32
-[[phases]]
-epochs = 1
-learning_rate = 1e-3
-[sampling]
-margin = 0.4
-min_face = 16.0
-class_power = 0.6
-dataset_weights = { people = 1.0 }
-[thresholds]
-confidence_floor = 0.4
-"""
-
 
 @pytest.fixture
-def words(tmp_path: Path, root: Path) -> list[str]:
+def words(tmp_path: Path, root: Path, tiny_recipe: str) -> list[str]:
     """A command line of which every option can be used."""
     picture = tmp_path / "people/with_mask/a.png"
     picture.parent.mkdir(parents=True)
     assert cv2.imwrite(str(picture), np.zeros((40, 40, 3), np.uint8))
-    (tmp_path / "door.toml").write_text(RECIPE)
+    (tmp_path / "door.toml").write_text(tiny_recipe)
     models = root / "tests/data"
     given = [
         "pipeline", tmp_path / "door.toml", "--data", tmp_path / "people", "--weights", "none",
@@ -97,12 +75,12 @@ def test_a_bundle_of_the_other_kind_too(
 
 @pytest.mark.parametrize("command", ["pipeline", "compare", "crossval", "tune"])
 def test_a_recipe_that_needs_teachers_is_refused_by_who_takes_none(
-    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], command
+    words: list[str], tmp_path: Path, tiny_recipe: str, capsys, command
 ) -> None:
     if command == "tune":
         pytest.importorskip("optuna")
     recipe = tmp_path / "door.toml"
-    recipe.write_text(RECIPE.replace("seed = 3", "seed = 3\ndistillation = 0.5"))
+    recipe.write_text(tiny_recipe.replace("seed = 3", "seed = 3\ndistillation = 0.5"))
     if command != "pipeline":
         words = [command, str(recipe), "--data", "nowhere", "--out", str(tmp_path / "out")]
     error = error_of(words, capsys)

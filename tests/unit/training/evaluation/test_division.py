@@ -136,34 +136,10 @@ def test_a_model_of_other_data_sets_sets_no_condition(months, prepare, nothing_l
     assert picker.choose(months / "april").samples
 
 
-RECIPE = """
-name = "door"
-task = "classify"
-labels = ["with_mask", "without_mask"]
-seed = 3
-batch = 4
-steps_per_epoch = 1
-[model]
-width = 32
-height = 32
-[[phases]]
-epochs = 1
-learning_rate = 1e-3
-frozen = true
-[sampling]
-margin = 0.4
-min_face = 16.0
-class_power = 0.6
-dataset_weights = { may = 1.0 }
-[thresholds]
-confidence_floor = 0.4
-"""
-
-
 def test_the_pipeline_judges_on_the_store_s_test_pictures(
-    months, prepare, tmp_path, capsys: pytest.CaptureFixture[str]
+    months, prepare, tmp_path, tiny_recipe, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "door.toml").write_text(RECIPE)
+    (tmp_path / "door.toml").write_text(tiny_recipe.replace("people", "may"))
     save(months / "tiny/with_mask/a.png", 1000)
     store, splits, card = prepare("three", "may", "april", "tiny")
     given = argparse.Namespace(
