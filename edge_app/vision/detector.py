@@ -65,7 +65,7 @@ class BundleDetector:
         height, width = image.shape[:2]
         faces = []
         for sides, score in zip(found.tolist(), kept.tolist(), strict=True):
-            box = mapping.face_to_source(*sides).within(width, height)
+            box = mapping.to_source(*sides).within(width, height)
             if box.short_side >= 1:
                 faces.append(Face(box, score))
         return faces

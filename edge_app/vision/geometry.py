@@ -32,19 +32,13 @@ class Letterbox:
 
     def to_canvas(self, boxes: Boxes) -> Boxes:
         """Source pixels -> canvas pixels, shape (N, 4)."""
-        return (boxes * self.scale + self._shift()).astype(np.float32, copy=False)
+        shift = np.array([self.dx, self.dy, self.dx, self.dy], np.float32)
+        return (boxes * self.scale + shift).astype(np.float32, copy=False)
 
-    def to_source(self, boxes: Boxes) -> Boxes:
-        """Canvas pixels -> source pixels, shape (N, 4)."""
-        return ((boxes - self._shift()) / self.scale).astype(np.float32, copy=False)
-
-    def face_to_source(self, left: float, top: float, width: float, height: float) -> Box:
+    def to_source(self, left: float, top: float, width: float, height: float) -> Box:
         """A rectangle in canvas pixels as a box in source pixels: one, without NumPy's overhead."""
         x, y = (left - self.dx) / self.scale, (top - self.dy) / self.scale
         return Box(x, y, x + width / self.scale, y + height / self.scale)
-
-    def _shift(self) -> Boxes:
-        return np.array([self.dx, self.dy, self.dx, self.dy], np.float32)
 
 
 def letterbox(image: Image, width: int, height: int) -> tuple[Image, Letterbox]:

@@ -84,7 +84,7 @@ class YuNet:
         height, width = image.shape[:2]
         faces = []
         for row in found.tolist():
-            box = mapping.face_to_source(*row[:4]).within(width, height)
+            box = mapping.to_source(*row[:4]).within(width, height)
             if box.short_side >= 1:
                 faces.append(Face(box, row[SCORE]))
         return faces
