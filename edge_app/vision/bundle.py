@@ -148,11 +148,16 @@ def load_bundle(name_or_path: str | Path, task: str, threads: int = 1) -> Bundle
     except (ValueError, RuntimeError) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BundleError(f"{model}: the runtime cannot open it: {line}") from None
-    _check_tensors(interpreter, card, model)
+    check_tensors(interpreter, card, model)
     return Bundle(card, model, interpreter)
 
 
-def _check_tensors(interpreter: Interpreter, card: Card, model: Path) -> None:
+def check_tensors(interpreter: Interpreter, card: Card, model: Path) -> None:
+    """Compare what a model takes and gives with what its card says.
+
+    Raises:
+        BundleError: Shapes disagree, or a tensor is not uint8.
+    """
     wanted = (1, card.input_height, card.input_width, 3)
     if interpreter.input.shape != wanted or interpreter.input.dtype != "uint8":
         raise BundleError(
@@ -161,6 +166,11 @@ def _check_tensors(interpreter: Interpreter, card: Card, model: Path) -> None:
         )
     if len(interpreter.inputs) != 1:
         raise BundleError(f"{model}: has {len(interpreter.inputs)} inputs instead of one")
+    if wrong := [o for o in interpreter.outputs if o.dtype != "uint8" or o.scale <= 0]:
+        raise BundleError(
+            f"{model}: output {wrong[0].name} is {wrong[0].dtype} with scale {wrong[0].scale:g}, "
+            "not quantised uint8"
+        )
     found = sorted(output.shape for output in interpreter.outputs)
     expected: list[tuple[int, ...]]
     if card.task == "classify":

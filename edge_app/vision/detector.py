@@ -44,31 +44,44 @@ class BundleDetector:
         self.bundle = bundle
         card = bundle.card
         self.score_threshold = card.score_threshold if score_threshold is None else score_threshold
-        self._cells = cell_grid(card.input_width, card.input_height, card.strides)
+        self._cells = cell_grid(card.input_width, card.input_height, card.strides).tolist()
         outputs = bundle.interpreter.outputs
         self._scores_at = next(i for i, output in enumerate(outputs) if output.shape[-1] == 1)
-        self._scores, self._codes = outputs[self._scores_at], outputs[1 - self._scores_at]
-        self._stored_threshold = quantize(self.score_threshold, self._scores) - ROUNDING
+        scores, codes = outputs[self._scores_at], outputs[1 - self._scores_at]
+        self._stored_threshold = quantize(self.score_threshold, scores) - ROUNDING
+        # Outputs are uint8: what each of the 256 values means is worked out once.
+        stored = np.arange(256, dtype=np.uint8)
+        self._score_of = dequantize(stored, scores).tolist()
+        moves = dequantize(stored, codes) * CODE_GAIN
+        self._move_of, self._size_of = moves.tolist(), (np.exp(moves) * BASE_SIZE).tolist()
 
     def detect(self, image: Image) -> list[Face]:
         card = self.bundle.card
         canvas, mapping = letterbox(image, card.input_width, card.input_height)
         outputs = self.bundle.interpreter.run(canvas[None])
         stored = outputs[self._scores_at][0, :, 0]
-        # Few cells reach the threshold: only those are turned into real values.
+        # Few cells reach the threshold, and for few plain Python is faster than arrays.
         near = np.flatnonzero(stored >= self._stored_threshold)
         if not len(near):
             return []
-        scores = dequantize(stored[near], self._scores)
-        codes = dequantize(outputs[1 - self._scores_at][0, near], self._codes)
-        found, kept = suppress(codes, scores, self._cells[near], card.nms_iou)
+        codes = outputs[1 - self._scores_at][0, near].tolist()
+        found = [self._decode(code, at) for code, at in zip(codes, near.tolist(), strict=True)]
+        scores = [self._score_of[value] for value in stored[near].tolist()]
         height, width = image.shape[:2]
         faces = []
-        for sides, score in zip(found.tolist(), kept.tolist(), strict=True):
-            box = mapping.to_source(*sides).within(width, height)
+        for at in nms(found, scores, card.nms_iou, MAX_CANDIDATES):
+            box = mapping.to_source(*found[at]).within(width, height)
             if box.short_side >= 1:
-                faces.append(Face(box, score))
+                faces.append(Face(box, scores[at]))
         return faces
+
+    def _decode(self, code: list[int], at: int) -> tuple[float, float, float, float]:
+        """:func:`decode` for the stored code of one cell."""
+        x, y, stride = self._cells[at]
+        width, height = self._size_of[code[2]] * stride, self._size_of[code[3]] * stride
+        left = x + self._move_of[code[0]] * stride - width / 2
+        top = y + self._move_of[code[1]] * stride - height / 2
+        return left, top, width, height
 
 
 def cell_grid(width: int, height: int, strides: tuple[int, ...]) -> NDArray[np.float32]:
@@ -111,22 +124,7 @@ def select(
         Canvas boxes (M, 4) and their scores (M,), best first.
     """
     chosen = np.flatnonzero(scores >= score_threshold)
-    found, kept = suppress(codes[chosen], scores[chosen], cells[chosen], nms_iou)
+    found, kept = decode(codes[chosen], cells[chosen]), scores[chosen]
+    keep = nms(found.tolist(), kept.tolist(), nms_iou, MAX_CANDIDATES)
     found[:, 2:] += found[:, :2]
-    return found, kept
-
-
-def suppress(
-    codes: NDArray[np.float32],
-    scores: NDArray[np.float32],
-    cells: NDArray[np.float32],
-    nms_iou: float,
-) -> tuple[Boxes, NDArray[np.float32]]:
-    """Decode cells, all of them candidates, and suppress the doubles.
-
-    Returns:
-        Faces on the canvas (M, 4: left, top, width, height) and their scores (M,), best first.
-    """
-    found = decode(codes, cells)
-    keep = nms(found, scores, nms_iou, MAX_CANDIDATES)
-    return found[keep], scores[keep]
+    return found[keep], kept[keep]

@@ -8,6 +8,7 @@ of shape (N, 4): x0, y0, x1, y1 in pixels, right and bottom exclusive.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -150,21 +151,24 @@ def rectangles(boxes: Boxes) -> Boxes:
 
 
 def nms(
-    found: Boxes, scores: NDArray[np.float32], iou_limit: float, candidates: int = 0
-) -> NDArray[np.intp]:
+    found: Sequence[Sequence[float]],
+    scores: Sequence[float],
+    iou_limit: float,
+    candidates: int = 0,
+) -> list[int]:
     """Greedy non-maximum suppression, OpenCV's.
 
     Args:
-        found: (N, 4: left, top, width, height) float32, each with an area above 0.
-        scores: (N,) float32, above 0; among equal scores the earlier one wins.
+        found: Rectangles (left, top, width, height), each with an area above 0.
+        scores: One per rectangle, above 0; among equal scores the earlier one wins.
         iou_limit: 0..1; what overlaps a better one by more than this is dropped.
         candidates: Only so many, those with the best scores, are looked at; 0 is all.
 
     Returns:
         Indices of those that stay, best score first.
     """
-    kept = cv2.dnn.NMSBoxes(found.tolist(), scores.tolist(), 0.0, iou_limit, top_k=candidates)
-    return np.array(kept, np.intp).reshape(-1)
+    kept = cv2.dnn.NMSBoxes(found, scores, 0.0, iou_limit, top_k=candidates)
+    return np.asarray(kept, np.intp).reshape(-1).tolist()
 
 
 def _areas(boxes: Boxes) -> NDArray[np.float32]:

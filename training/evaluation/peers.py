@@ -73,7 +73,7 @@ class Aizoo:
         height, width = image.shape[:2]
         boxes = aizoo_decode(codes[chosen], self._anchors[chosen])
         boxes *= np.array([width, height, width, height], np.float32)
-        keep = nms(rectangles(boxes), best[chosen], AIZOO_NMS)
+        keep = nms(rectangles(boxes).tolist(), best[chosen].tolist(), AIZOO_NMS)
         return [
             Face(_box(boxes[i]), float(best[chosen[i]]), _verdict(self.STATES, scores[chosen[i]]))
             for i in keep

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from edge_app.domain import MaskState
 from edge_app.errors import BundleError, BundleNotFoundError
 from edge_app.vision import bundle
-from edge_app.vision.bundle import find_bundle, load_bundle, read_card
+from edge_app.vision.bundle import check_tensors, find_bundle, load_bundle, read_card
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -181,6 +182,15 @@ def test_a_model_that_disagrees_with_its_card_is_refused(
     model = change_card(copied, f"tiny_{name}", change)
     with pytest.raises(BundleError, match=message):
         load_bundle(model, "detect" if name == "detector" else "classify")
+
+
+@pytest.mark.parametrize("change", [{"dtype": "float32"}, {"scale": 0.0}])
+def test_outputs_must_be_quantised(change: dict[str, Any], tiny: Path) -> None:
+    bundle = load_bundle(tiny / "tiny_detector", "detect")
+    interpreter = bundle.interpreter
+    interpreter.outputs = tuple(replace(o, **change) for o in interpreter.outputs)
+    with pytest.raises(BundleError, match=r"output .* is .* with scale .*, not quantised uint8"):
+        check_tensors(interpreter, bundle.card, bundle.path)
 
 
 def test_every_shipped_bundle_is_whole() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_app.domain import MaskState
+from edge_app.domain import Box, MaskState
 from edge_app.vision.bundle import load_bundle
 from edge_app.vision.detector import (
     BASE_SIZE,
@@ -129,8 +129,12 @@ def test_only_near_cells_are_decoded_and_none_is_lost(
     card, interpreter = detector.bundle.card, detector.bundle.interpreter
     by_width = {v.shape[-1]: v[0] for v in interpreter.run_real(image[None])}
     cells = cell_grid(card.input_width, card.input_height, card.strides)
-    _, every = select(by_width[4], by_width[1][:, 0], cells, threshold, card.nms_iou)
-    assert [face.score for face in detector.detect(image)] == every.tolist()
+    boxes, every = select(by_width[4], by_width[1][:, 0], cells, threshold, card.nms_iou)
+    faces = detector.detect(image)
+    assert [face.score for face in faces] == every.tolist()
+    for face, box in zip(faces, boxes.tolist(), strict=True):
+        cut = Box(*box).within(card.input_width, card.input_height)
+        assert face.box.as_tuple() == pytest.approx(cut.as_tuple(), abs=1e-3)
     assert len(every) >= (3 if threshold < 0.9 else 0)
 
 

@@ -267,5 +267,5 @@ def test_nms_is_the_brute_force_one(boxes: Boxes, data: st.DataObject, limit: fl
     scores = data.draw(
         st.lists(st.sampled_from([0.1, 0.25, 0.5, 0.75]), min_size=len(boxes), max_size=len(boxes))
     )
-    keep = nms(rectangles(boxes), np.array(scores, np.float32), limit)
-    assert keep.tolist() == brute_force_nms(boxes, scores, limit)
+    keep = nms(rectangles(boxes).tolist(), scores, limit)
+    assert keep == brute_force_nms(boxes, scores, limit)
