@@ -91,7 +91,7 @@ $(EDGE): requirements-edge.txt $(CREATED)
 	@$(PIP) -r requirements-edge.txt
 	@touch $@
 
-$(FULL): requirements-train.txt tests/requirements.txt tests/requirements-check.txt $(EDGE)
+$(FULL): requirements-train.txt deploy/requirements-network.txt tests/requirements.txt tests/requirements-check.txt $(EDGE)
 	@if $(VENV)/bin/python -c '$(HAS_TENSORFLOW)'; then \
 	  echo "Installing the training and test requirements (TensorFlow: some minutes, 2.8 GB)"; \
 	  $(PIP) -r requirements-train.txt -r tests/requirements.txt -r tests/requirements-check.txt; \
@@ -115,7 +115,7 @@ test-tflite-runtime: $(TFLITE)
 	@MASK_KIOSK_RUNTIME=tflite-runtime $(TFLITE_VENV)/bin/python -m $(PYTEST)
 endif
 
-$(TFLITE): deploy/requirements-tflite-runtime.txt tests/requirements.txt
+$(TFLITE): deploy/requirements-tflite-runtime.txt deploy/requirements-network.txt tests/requirements.txt
 	@echo "Installing tflite-runtime and the test requirements into $(TFLITE_VENV)"
 	@$(PYTHON311) -m venv --clear $(TFLITE_VENV)
 	@$(TFLITE_PIP) -r deploy/requirements-tflite-runtime.txt -r tests/requirements.txt

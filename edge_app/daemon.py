@@ -275,7 +275,7 @@ class Kiosk:
                     told = True
                     observation = Observation(index, now, shown, reason)
                 for sink in self._sinks:
-                    sink.handle(observation)
+                    sink.handle(observation, frame)
         finally:
             for sink in self._sinks:
                 sink.close()

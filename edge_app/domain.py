@@ -180,3 +180,31 @@ class Observation:
     def people(self) -> int:
         """How many people are in view: the faces found in this frame."""
         return len(self.faces)
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """How the kiosk itself is doing, taken about once a second.
+
+    Attributes:
+        time: Seconds on the same clock as the frames' times.
+        fps: Frames per second that went through the pipeline lately.
+        frames: Frames that went through the pipeline since the start.
+        dropped: Frames that a newer one replaced before the pipeline was free.
+        latency_ms: Milliseconds from capture to light, lately: ``p50``, ``p99``, ``max``;
+            empty while there are none.
+        temperature_c: Of the processor, in degrees Celsius; None where it cannot be read.
+        throttled: What slows the processor down, in words; None where it cannot be read.
+        faults: How often each part was in trouble since the start, by its name.
+        troubles: What is wrong now, by the name of the part (``camera``, ``journal``, ...).
+    """
+
+    time: float
+    fps: float = 0.0
+    frames: int = 0
+    dropped: int = 0
+    latency_ms: Mapping[str, float] = field(default_factory=dict)
+    temperature_c: float | None = None
+    throttled: tuple[str, ...] | None = None
+    faults: Mapping[str, int] = field(default_factory=dict)
+    troubles: Mapping[str, str] = field(default_factory=dict)

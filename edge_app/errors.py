@@ -92,6 +92,14 @@ class PinBusyError(Temporary, OSError):
     """A GPIO pin is held by another process."""
 
 
+class JournalError(Temporary, OSError):
+    """The event journal cannot be read or written: a full disk, a damaged file, a lock."""
+
+
+class BrokerError(Temporary, ConnectionError):
+    """The MQTT broker cannot be reached, or refuses."""
+
+
 class ExpectationsError(Permanent, ValueError):
     """An ``expected.json`` is missing, malformed, or cannot apply to its clip."""
 

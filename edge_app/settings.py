@@ -1,201 +1,73 @@
 """Settings: ``kiosk.toml`` read into frozen dataclasses.
 
 Every setting is optional. Its default, its allowed range and its one-line description
-stand beside the field, and nowhere else: validation, ``deploy/kiosk.example.toml``
-(see :mod:`edge_app.settings_example`) and error messages are all made from them.
+stand beside its field in :mod:`edge_app.settings_sections`, and nowhere else: validation,
+``deploy/kiosk.example.toml`` (see :mod:`edge_app.settings_example`) and error messages are
+all made from them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import re
 import tomllib
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edge_app.errors import SettingsError
-from edge_app.settings_rules import check_value, one_line, rules, setting, show, unknown
+from edge_app.settings_rules import check_value, one_line, rules, show, unknown
+from edge_app.settings_sections import (
+    ClassifierSettings,
+    DetectorSettings,
+    IndicatorSettings,
+    JournalSettings,
+    MqttSettings,
+    PolicySettings,
+    SnapshotSettings,
+    SourceSettings,
+    TrackingSettings,
+    WebSettings,
+)
+
+__all__ = [
+    "ClassifierSettings",
+    "DetectorSettings",
+    "IndicatorSettings",
+    "JournalSettings",
+    "MqttSettings",
+    "PolicySettings",
+    "Settings",
+    "SnapshotSettings",
+    "SourceSettings",
+    "TrackingSettings",
+    "WebSettings",
+    "load_settings",
+    "parse_settings",
+    "replace_settings",
+    "sections",
+    "settings_from",
+]
 
 COMMAND_LINE = "command line"
 """Named in errors about values that were not read from a file."""
-
-QUIET_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
-
-
-def _bundle(default: str, what: str) -> Any:
-    doc = f"{what}: the name of a shipped model bundle, or the path of a .tflite file."
-    return setting(default, doc, low=1, high=1000)
-
-
-def _threads(default: int) -> Any:
-    return setting(default, "Processor cores that the model may use.", low=1, high=8)
-
-
-def _pin(default: int, what: str) -> Any:
-    return setting(default, f"{what}: GPIO number (BCM, not the header position).", low=0, high=27)
-
-
-@dataclass(frozen=True, slots=True)
-class SourceSettings:
-    """Where the pictures come from."""
-
-    uri: str = setting(
-        "picamera",
-        "picamera, picamera:1, /dev/video0, rtsp://..., clip.mp4 or photos/.",
-        low=1,
-        high=2000,
-    )
-    width: int = setting(640, "Pixels across, asked of a camera.", low=64, high=4096)
-    height: int = setting(480, "Pixels down, asked of a camera.", low=64, high=4096)
-    fps: float = setting(15.0, "Frames per second, asked of a camera.", low=1, high=60)
-    timeout_s: float = setting(
-        3.0, "A camera with no frame for so many seconds has stalled.", low=0.5, high=60
-    )
-    flip: str = setting(
-        "none",
-        "Mirror the picture of a camera; both = turn it by 180 degrees.",
-        choices=("none", "horizontal", "vertical", "both"),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class DetectorSettings:
-    """Finding faces."""
-
-    bundle: str = setting(
-        "face_detector",
-        "Detector: the name of a shipped model bundle, or the path of a .tflite file, or of "
-        "YuNet's .onnx file.",
-        low=1,
-        high=1000,
-    )
-    threads: int = _threads(2)
-    score_threshold: float | None = setting(
-        None,
-        "A face needs at least this score; left out: as the model card says, 0.6 for YuNet.",
-        low=0,
-        high=1,
-    )
-    min_face_px: float = setting(
-        16.0, "Faces with a shorter side in frame pixels are ignored.", low=0, high=1000
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class ClassifierSettings:
-    """Judging faces."""
-
-    bundle: str = _bundle("mask_classifier", "Classifier")
-    threads: int = _threads(1)
-    confidence_floor: float | None = setting(
-        None,
-        "Verdicts less probable than this are uncertain; left out: as the model card says.",
-        low=0,
-        high=1,
-    )
-    budget_ms: float = setting(
-        40.0, "Milliseconds per frame for judging faces, the largest first.", low=1, high=1000
-    )
-    min_face_px: float = setting(
-        24.0,
-        "Faces with a shorter side in frame pixels are followed, not judged.",
-        low=0,
-        high=1000,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class TrackingSettings:
-    """Following people from frame to frame."""
-
-    iou: float = setting(
-        0.3, "Overlap with the last box that makes it the same person.", low=0.05, high=0.95
-    )
-    max_unseen_s: float = setting(
-        0.7, "A person not seen for so many seconds has left.", low=0.05, high=10
-    )
-    history: int = setting(7, "Verdicts that the running median looks at.", low=1, high=60)
-    evidence_s: float = setting(
-        3.0,
-        "Without a certain verdict for so many seconds a person is unjudged again.",
-        low=0.2,
-        high=60,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class PolicySettings:
-    """From people to the light."""
-
-    confirm_verdicts: int = setting(
-        3, "Verdicts that a person needs before the light answers.", low=1, high=60
-    )
-    enter: float = setting(
-        0.6, "A state begins when its median probability reaches this.", low=0, high=1
-    )
-    leave: float = setting(
-        0.45, "It ends when the median falls below this; at most policy.enter.", low=0, high=1
-    )
-    hold_s: float = setting(
-        1.0,
-        "A signal stays for so many seconds before a less urgent one may replace it.",
-        low=0,
-        high=30,
-    )
-    stale_s: float = setting(
-        2.0, "With the newest frame older than this the light shows a fault.", low=0.2, high=60
-    )
-    quiet_hours: str = setting(
-        "",
-        "Local time in which the buzzer stays silent, e.g. 22:00-06:00; empty: never.",
-        pattern=(QUIET_HOURS, "22:00-06:00"),
-    )
-
-    def is_quiet(self, at: datetime.time) -> bool:
-        """Whether ``at`` (local time of day) lies in the quiet hours; they may span midnight."""
-        found = QUIET_HOURS.fullmatch(self.quiet_hours)
-        if found is None:
-            return False
-        hour, minute, end_hour, end_minute = (int(part) for part in found.groups())
-        begin, end = datetime.time(hour, minute), datetime.time(end_hour, end_minute)
-        at = at.replace(tzinfo=None)
-        if begin < end:
-            return begin <= at < end
-        return at >= begin or at < end
-
-
-@dataclass(frozen=True, slots=True)
-class IndicatorSettings:
-    """The light and the buzzer."""
-
-    pins: str = setting(
-        "gpio",
-        "gpio = the Raspberry Pi's header; mock = pretend pins; none = no light at all.",
-        choices=("gpio", "mock", "none"),
-    )
-    red: int = _pin(17, "Red lamp")
-    amber: int = _pin(27, "Amber lamp")
-    green: int = _pin(22, "Green lamp")
-    buzzer: int = _pin(23, "Buzzer")
-    active_high: bool = setting(True, "true: a lamp lights when its pin is high.")
-    buzzer_active_high: bool = setting(True, "true: the buzzer sounds when its pin is high.")
-    buzzer_enabled: bool = setting(True, "false: no buzzer is fitted or wanted.")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All settings, one attribute per section of the file."""
 
-    source: SourceSettings = SourceSettings()
-    detector: DetectorSettings = DetectorSettings()
-    classifier: ClassifierSettings = ClassifierSettings()
-    tracking: TrackingSettings = TrackingSettings()
-    policy: PolicySettings = PolicySettings()
-    indicator: IndicatorSettings = IndicatorSettings()
+    source: SourceSettings = field(default_factory=SourceSettings)
+    detector: DetectorSettings = field(default_factory=DetectorSettings)
+    classifier: ClassifierSettings = field(default_factory=ClassifierSettings)
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
+    policy: PolicySettings = field(default_factory=PolicySettings)
+    indicator: IndicatorSettings = field(default_factory=IndicatorSettings)
+    journal: JournalSettings = field(default_factory=JournalSettings)
+    snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
+    mqtt: MqttSettings = field(default_factory=MqttSettings)
+    web: WebSettings = field(default_factory=WebSettings)
 
 
 def load_settings(path: Path | None) -> Settings:

@@ -29,7 +29,8 @@ class Rule:
         low: Smallest number, or shortest string, that is allowed.
         high: Largest number, or longest string, that is allowed.
         choices: The only strings that are allowed, if there are any.
-        pattern: What a string that is not empty must look like, and an example of it.
+        pattern: What a string must look like, and an example of it; it may also be empty,
+            unless ``low`` is above 0.
     """
 
     doc: str
@@ -72,9 +73,10 @@ def allowed(kind: type, rule: Rule) -> str:
     if rule.choices:
         return "one of: " + ", ".join(f'"{choice}"' for choice in rule.choices)
     if rule.pattern:
-        return f'empty, or text like "{rule.pattern[1]}"'
+        return f'{"" if rule.low else "empty, or "}text like "{rule.pattern[1]}"'
     if kind is str:
-        return f"text of {rule.low:g}..{rule.high:g} characters"
+        many = f"{rule.low:g}..{rule.high:g}" if rule.low else f"at most {rule.high:g}"
+        return f"text of {many} characters"
     noun = "a whole number" if kind is int else "a number"
     return f"{noun}, {rule.low:g}..{rule.high:g}"
 
@@ -126,7 +128,7 @@ def _text_fits(rule: Rule) -> Callable[[Any], bool]:
         if rule.choices:
             return value in rule.choices
         if rule.pattern:
-            return value == "" or rule.pattern[0].fullmatch(value) is not None
+            return (not value and not rule.low) or rule.pattern[0].fullmatch(value) is not None
         return (rule.low or 0) <= len(value) <= (rule.high or 0)
 
     return fits

@@ -2,20 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
-from edge_app.domain import Observation
+from edge_app.domain import Frame, Observation, Vitals
+from edge_app.settings import Settings
 
-__all__ = ["Sink"]
+__all__ = ["Server", "Sink", "open_sinks"]
 
 
 class Sink(Protocol):
-    """Takes every observation of a run, in order, from one thread."""
+    """Takes what a run observes, in order, from one thread that is not the light's.
 
-    def handle(self, observation: Observation) -> None:
-        """Act on one observation; must return quickly and not change it."""
+    Every method may raise a :class:`~edge_app.errors.Temporary` error: the daemon says so
+    once, goes on without this sink and asks it again after a pause; a sink that must not
+    lose anything keeps it until then. A :class:`~edge_app.errors.Permanent` one ends the run.
+
+    Attributes:
+        name: One word for logs and for :attr:`~edge_app.domain.Vitals.troubles`.
+    """
+
+    name: str
+
+    def handle(self, observation: Observation, frame: Frame | None) -> None:
+        """Act on one observation; must not change it.
+
+        When the sinks fall behind, of several observations that show the same signal only
+        the first and the last arrive. No change of the signal is left out.
+
+        Args:
+            observation: Also with ``FAULT``, when no fresh frames come.
+            frame: What it was made from; None for such a fault.
+        """
+        ...
+
+    def report(self, vitals: Vitals) -> None:
+        """Act on how the kiosk is doing, about once a second."""
         ...
 
     def close(self) -> None:
         """Finish and give everything back; a second call does nothing."""
         ...
+
+
+@runtime_checkable
+class Server(Protocol):
+    """A sink that also answers others; the daemon runs :meth:`serve` in a thread of its own."""
+
+    def serve(self) -> None:
+        """Answer until the sink is closed."""
+        ...
+
+
+def open_sinks(settings: Settings) -> list[Sink]:
+    """The sinks that the settings ask for, beside the light.
+
+    Raises:
+        MissingPackageError: An optional package is needed but not installed.
+        SettingsError: What a setting names cannot be used.
+    """
+    wanted: list[tuple[bool, Callable[[Settings], Sink]]] = []
+    return [make(settings) for is_wanted, make in wanted if is_wanted]

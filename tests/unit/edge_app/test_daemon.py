@@ -82,7 +82,7 @@ class Recorder:
         self.threads: set[int] = set()
         self.closed = 0
 
-    def handle(self, observation: Observation) -> None:
+    def handle(self, observation: Observation, frame: Frame | None) -> None:
         self.observations.append(observation)
         self.threads.add(threading.get_ident())
 
@@ -369,7 +369,7 @@ def test_models_that_cannot_be_loaded_end_the_run(rig: Rig) -> None:
 
 
 def test_a_bug_in_a_sink_is_not_swallowed(rig: Rig) -> None:
-    def handle(observation: Observation) -> None:
+    def handle(observation: Observation, frame: Frame | None) -> None:
         raise ZeroDivisionError("a bug")
 
     rig.sink.handle = handle  # type: ignore[method-assign]

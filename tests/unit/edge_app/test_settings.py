@@ -142,7 +142,7 @@ def test_both_ends_of_a_range_are_allowed_and_nothing_beyond(
         (
             "zzzzz = 3\n",
             "there is no section 'zzzzz'; known: source, detector, classifier, tracking, "
-            "policy, indicator",
+            "policy, indicator, journal, snapshots, mqtt, web",
         ),
         ("source = 3\n", "source = 3 must be a section with the heading [source]"),
         (
@@ -293,10 +293,11 @@ def _valid(kind: type, rule: Rule) -> st.SearchStrategy[Any]:
     if rule.choices:
         return st.sampled_from(rule.choices)
     if rule.pattern:
-        return st.sampled_from(["", "22:00-06:00", "00:00-23:59"])
+        matching = st.from_regex(rule.pattern[0], fullmatch=True)
+        return matching if rule.low else matching | st.just("")
     if kind is str:
         letters = st.characters(exclude_categories=["C", "Z"], codec="utf-8")
-        return st.text(letters, min_size=1, max_size=30)
+        return st.text(letters, min_size=int(rule.low or 0), max_size=30)
     low, high = rule.low or 0, rule.high or 0
     if kind is int:
         return st.integers(int(low), int(high))
@@ -307,6 +308,7 @@ ONE_VALID = st.sampled_from(EVERY).flatmap(
     lambda entry: st.tuples(st.just(entry[0]), _valid(entry[1], entry[2]))
 )
 TOGETHER = (
+    "policy.quiet_hours",
     "policy.enter",
     "policy.leave",
     "indicator.red",
