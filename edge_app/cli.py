@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     from edge_app.daemon import run_kiosk
 
-    return run_kiosk(_settings(options), log=log)
+    return run_kiosk(_settings(options), log=log, reload=lambda: _settings(options))
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -90,7 +90,7 @@ def run_demo(
             LightView(out, style_of(out, environment)) as view,
         ):
             for frame, observation in play(source, pipeline):
-                indicator.handle(observation)
+                indicator.show(observation.signal)
                 if pace is not None:
                     pace.wait_for(frame.time)
                 lamps = indicator.tick(frame.time)

@@ -92,6 +92,10 @@ class PinBusyError(Temporary, OSError):
     """A GPIO pin is held by another process."""
 
 
+class AlreadyRunningError(Temporary, OSError):
+    """Another kiosk runs on this machine and holds what this one needs."""
+
+
 class JournalError(Temporary, OSError):
     """The event journal cannot be read or written: a full disk, a damaged file, a lock."""
 

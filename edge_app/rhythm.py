@@ -48,6 +48,15 @@ class Rhythm:
         """Seconds until it repeats."""
         return sum(seconds for _, seconds in self.steps)
 
+    def at(self, since_seconds: float) -> LampState:
+        """The lamps so many seconds after the beginning; before it counts as 0."""
+        left = max(0.0, since_seconds) % self.period
+        for lamps, seconds in self.steps:
+            if left < seconds:
+                return lamps
+            left -= seconds
+        return self.steps[-1][0]  # rounding left a sliver behind the last step
+
 
 RHYTHMS: Mapping[Signal, Rhythm] = {
     # The dark gaps keep it from being a steady light to eyes that see red and amber alike.
@@ -66,6 +75,13 @@ RHYTHMS: Mapping[Signal, Rhythm] = {
 }
 
 
+SELF_TEST: Rhythm = Rhythm(
+    ((RED, 0.4), (AMBER, 0.4), (GREEN, 0.4), (LampState(buzzer=True), 0.1)),
+    "red, amber, green, buzzer, each once",
+)
+"""At the start, so that whoever switches the kiosk on sees a lamp that is broken."""
+
+
 def lamps_at(signal: Signal, since_seconds: float) -> LampState:
     """The lamps at a moment of a signal's rhythm.
 
@@ -73,10 +89,4 @@ def lamps_at(signal: Signal, since_seconds: float) -> LampState:
         signal: What the light shows.
         since_seconds: Time since it began to show it; before the beginning counts as 0.
     """
-    rhythm = RHYTHMS[signal]
-    left = max(0.0, since_seconds) % rhythm.period
-    for lamps, seconds in rhythm.steps:
-        if left < seconds:
-            return lamps
-        left -= seconds
-    return rhythm.steps[-1][0]  # rounding left a sliver behind the last step
+    return RHYTHMS[signal].at(since_seconds)

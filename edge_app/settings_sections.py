@@ -54,10 +54,26 @@ class SourceSettings:
     height: int = setting(480, "Pixels down, asked of a camera.", low=64, high=4096)
     fps: float = setting(15.0, "Frames per second, asked of a camera.", low=1, high=60)
     idle_fps: float = setting(
-        5.0, "Frames per second that are looked at while nobody is in view.", low=0.5, high=60
+        5.0,
+        "Frames per second that are looked at while nobody is in view; at least two in "
+        "policy.stale_s.",
+        low=0.5,
+        high=60,
     )
     timeout_s: float = setting(
         3.0, "A camera with no frame for so many seconds has stalled.", low=0.5, high=60
+    )
+    frozen_s: float = setting(
+        5.0,
+        "A camera whose pictures are the very same for so many seconds has stalled; 0: never.",
+        low=0,
+        high=600,
+    )
+    blind_s: float = setting(
+        3.0,
+        "Black or empty pictures for so many seconds are a fault: nobody could be seen; 0: never.",
+        low=0,
+        high=600,
     )
     flip: str = setting(
         "none",
@@ -188,6 +204,19 @@ class IndicatorSettings:
     active_high: bool = setting(True, "true: a lamp lights when its pin is high.")
     buzzer_active_high: bool = setting(True, "true: the buzzer sounds when its pin is high.")
     buzzer_enabled: bool = setting(True, "false: no buzzer is fitted or wanted.")
+    buzzer_cooldown_s: float = setting(
+        3.0,
+        "After a chirp the next person without a mask is not chirped at for so many seconds.",
+        low=0,
+        high=600,
+    )
+    buzzer_repeat_s: float = setting(
+        10.0,
+        "While somebody without a mask stays, chirp again after so many seconds; 0: never.",
+        low=0,
+        high=3600,
+    )
+    self_test: bool = setting(True, "true: at the start every lamp lights once, and the buzzer.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
+
+MICROSECONDS = 1_000_000
+
+
+def is_service() -> bool:
+    """Whether systemd started this process and wants to hear from it."""
+    return bool(os.environ.get("NOTIFY_SOCKET"))
 
 
 def sd_notify(message: str) -> None:
@@ -21,4 +29,30 @@ def sd_notify(message: str) -> None:
     if address.startswith("@"):  # Linux's abstract namespace
         address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        sock.setblocking(False)  # the light does not wait for a systemd that is busy
         sock.sendto(message.encode(), address)
+
+
+class Notifier:
+    """Tells systemd, and says once when that does not work.
+
+    Args:
+        log: Gets that line.
+    """
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._works = True
+
+    def tell(self, message: str) -> None:
+        """Send a message, see :func:`sd_notify`."""
+        try:
+            sd_notify(message)
+        except OSError as error:
+            if self._works:
+                self._log.warning("systemd cannot be told: %s", error)
+            self._works = False
+
+    def more_time(self, seconds: float) -> None:
+        """Ask not to be killed for so many seconds, while starting or stopping."""
+        self.tell(f"EXTEND_TIMEOUT_USEC={int(seconds * MICROSECONDS)}")

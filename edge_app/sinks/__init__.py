@@ -15,8 +15,10 @@ class Sink(Protocol):
     """Takes what a run observes, in order, from one thread that is not the light's.
 
     Every method may raise a :class:`~edge_app.errors.Temporary` error: the daemon says so
-    once, goes on without this sink and asks it again after a pause; a sink that must not
-    lose anything keeps it until then. A :class:`~edge_app.errors.Permanent` one ends the run.
+    once and goes on. The sink is over it when :meth:`report` raises no more, so that is to
+    raise as long as the trouble lasts. How often the sink tries again is its own affair (see
+    :class:`edge_app.backoff.Backoff`), and so is keeping what must not be lost. A
+    :class:`~edge_app.errors.Permanent` error ends the run.
 
     Attributes:
         name: One word for logs and for :attr:`~edge_app.domain.Vitals.troubles`.

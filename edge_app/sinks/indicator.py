@@ -8,15 +8,17 @@ not used: it would start a thread per lamp, and two lamps would drift apart.
 from __future__ import annotations
 
 import logging
+import math
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from gpiozero import DigitalOutputDevice, Factory, GPIOZeroError
 from gpiozero.pins.mock import MockFactory
 
-from edge_app.domain import Observation, Signal
+from edge_app.domain import Signal
 from edge_app.errors import PinBusyError, PinError
-from edge_app.rhythm import OFF, LampState, lamps_at
+from edge_app.rhythm import OFF, RHYTHMS, LampState, lamps_at
 from edge_app.settings import IndicatorSettings
 
 log = logging.getLogger(__name__)
@@ -27,7 +29,7 @@ USE_MOCK = 'to run without a light set indicator.pins = "mock"'
 
 
 class Indicator:
-    """Three lamps and a buzzer; a :class:`edge_app.sinks.Sink`.
+    """Three lamps and a buzzer.
 
     Until the first signal everything is off.
     """
@@ -47,6 +49,10 @@ class Indicator:
         self.lamps = OFF
         self._shown: Signal | None = None
         self._since = 0.0
+        self._cooldown_s = settings.buzzer_cooldown_s
+        self._repeat_s = settings.buzzer_repeat_s
+        self._chirped = -math.inf
+        self._violations = 0
         self._factory = factory
         self._outputs: dict[str, DigitalOutputDevice] = {}
         if factory is None:
@@ -59,20 +65,20 @@ class Indicator:
             self.close()
             raise
 
-    def handle(self, observation: Observation) -> None:
-        """Show the signal of an observation from the next tick on."""
-        self.show(observation.signal)
-
     def show(self, signal: Signal) -> None:
         """Show a signal from the next tick on; the same signal goes on in its rhythm."""
         self.signal = signal
 
-    def tick(self, now: float, quiet: bool = False) -> LampState:
+    def tick(self, now: float, quiet: bool = False, violations: int = 0) -> LampState:
         """Set the outputs to what they shall be now.
+
+        The buzzer chirps for one round of its rhythm when somebody new breaks the rule, and
+        again every ``indicator.buzzer_repeat_s`` while the signal stays.
 
         Args:
             now: Seconds on a clock that only moves forward.
             quiet: Keep the buzzer silent (quiet hours).
+            violations: How many people broke the rule so far; one more is somebody new.
 
         Returns:
             The state that was set.
@@ -80,12 +86,24 @@ class Indicator:
         signal = self.signal
         if signal is None:
             return self.lamps
-        if signal is not self._shown:
+        is_new = signal is not self._shown
+        if is_new:
             self._shown, self._since = signal, now
+        if signal is Signal.NO_MASK and self._chirp_due(now, is_new, violations):
+            # The round begins here, so that the chirp is whole and at once.
+            self._since = self._chirped = now
         lamps = lamps_at(signal, now - self._since)
-        if quiet:
-            lamps = LampState(lamps.red, lamps.amber, lamps.green, buzzer=False)
+        chirps = signal is Signal.NO_MASK and now - self._chirped < RHYTHMS[signal].period
+        if quiet or not chirps:
+            lamps = replace(lamps, buzzer=False)
         return self.set(lamps)
+
+    def _chirp_due(self, now: float, is_new: bool, violations: int) -> bool:
+        passed = now - self._chirped
+        if (is_new or violations != self._violations) and passed >= self._cooldown_s:
+            self._violations = violations
+            return True
+        return 0 < self._repeat_s <= passed
 
     def set(self, lamps: LampState) -> LampState:
         """Set the outputs; only those that change are touched.
@@ -98,7 +116,7 @@ class Indicator:
             if bool(output.value) != wanted:
                 output.value = wanted
         if "buzzer" not in self._outputs:
-            lamps = LampState(lamps.red, lamps.amber, lamps.green, buzzer=False)
+            lamps = replace(lamps, buzzer=False)
         self.lamps = lamps
         return lamps
 

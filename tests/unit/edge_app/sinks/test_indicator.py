@@ -11,7 +11,7 @@ import pytest
 from gpiozero import DigitalOutputDevice
 from gpiozero.pins.mock import MockFactory
 
-from edge_app.domain import Observation, Signal
+from edge_app.domain import Signal
 from edge_app.errors import PinBusyError, PinError
 from edge_app.rhythm import OFF, LampState
 from edge_app.settings import IndicatorSettings
@@ -35,7 +35,7 @@ def states(factory: MockFactory, number: int) -> list[bool]:
 
 def test_it_is_a_sink(mock_factory: MockFactory) -> None:
     light: Sink = Indicator(PINS, mock_factory)
-    light.handle(Observation(0, 0.0, Signal.COMPLIANT, "one person, mask on"))
+    light.show(Signal.COMPLIANT)
     assert isinstance(light, Indicator)
     assert light.tick(0.0) == LampState(green=True)
 
@@ -57,14 +57,14 @@ def test_compliant_is_steady_green(mock_factory: MockFactory) -> None:
         assert states(mock_factory, number) == [False]
 
 
-def test_no_mask_blinks_red_five_times_in_two_seconds_and_chirps(
+def test_no_mask_blinks_red_five_times_in_two_seconds_and_chirps_once(
     mock_factory: MockFactory,
 ) -> None:
     light = Indicator(PINS, mock_factory)
     light.show(Signal.NO_MASK)
     run(light, 0, 3.2)
     assert states(mock_factory, 17) == [False] + [True, False] * 8
-    assert states(mock_factory, 23) == [False] + [True, False] * 4
+    assert states(mock_factory, 23) == [False] + [True, False] * 2
     assert states(mock_factory, 22) == states(mock_factory, 27) == [False]
 
 
@@ -119,8 +119,49 @@ def test_quiet_hours_silence_the_buzzer_and_nothing_else(mock_factory: MockFacto
     run(light, 0, 1.6, quiet=True)
     assert states(mock_factory, 23) == [False]
     assert states(mock_factory, 17) == [False] + [True, False] * 4
-    run(light, 1.6, 3.2)
+    run(light, 1.6, 10)
+    assert states(mock_factory, 23) == [False]
+    run(light, 10, 11.6)
     assert states(mock_factory, 23) == [False] + [True, False] * 2
+
+
+CHIRP = [True, False] * 2
+
+
+def test_somebody_who_stays_without_a_mask_is_chirped_at_again(mock_factory: MockFactory) -> None:
+    light = Indicator(IndicatorSettings(pins="mock", buzzer_repeat_s=5), mock_factory)
+    light.show(Signal.NO_MASK)
+    run(light, 0, 11.6)
+    assert states(mock_factory, 23) == [False] + CHIRP * 3
+
+
+def test_one_chirp_is_enough_where_the_owner_says_so(mock_factory: MockFactory) -> None:
+    light = Indicator(IndicatorSettings(pins="mock", buzzer_repeat_s=0), mock_factory)
+    light.show(Signal.NO_MASK)
+    run(light, 0, 60)
+    assert states(mock_factory, 23) == [False, *CHIRP]
+
+
+def test_the_next_person_without_a_mask_is_chirped_at(mock_factory: MockFactory) -> None:
+    light = Indicator(IndicatorSettings(pins="mock", buzzer_cooldown_s=3), mock_factory)
+    light.show(Signal.NO_MASK)
+    for i in range(160):  # one person, a second one at 2 s, a third at 6 s
+        now = i / 20
+        light.tick(now, violations=1 + (now >= 2) + (now >= 6))
+    assert states(mock_factory, 23) == [False] + CHIRP * 3
+    began = [i for i, on in enumerate(buzzes(light, 8.0, 3)) if on]
+    assert not began, "nobody new, and not yet time to repeat"
+
+
+def test_a_chirp_is_whole_and_begins_at_once(mock_factory: MockFactory) -> None:
+    light = Indicator(PINS, mock_factory)
+    light.show(Signal.NO_MASK)
+    run(light, 0, 4.7)
+    assert light.tick(4.7, violations=1) == LampState(red=True, buzzer=True)
+
+
+def buzzes(light: Indicator, begin: float, violations: int) -> list[bool]:
+    return [light.tick(begin + i / 20, violations=violations).buzzer for i in range(20)]
 
 
 def test_without_a_buzzer_its_pin_stays_free(mock_factory: MockFactory) -> None:

@@ -1,14 +1,10 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import socket
-import subprocess
-import sys
+import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +13,14 @@ import numpy as np
 import pytest
 from gpiozero.pins.mock import MockFactory, MockPin
 
-from edge_app import daemon
-from edge_app.daemon import Kiosk, LatestFrame, run_kiosk
-from edge_app.domain import Frame, Image, MaskState, Observation, Signal
+from edge_app.daemon import Kiosk
+from edge_app.daemon.meter import Health
+from edge_app.domain import Frame, Image, MaskState, Observation, Signal, Vitals
 from edge_app.errors import (
     BundleNotFoundError,
     CameraLostError,
     CameraStalledError,
-    PinError,
+    JournalError,
     SourceNotFoundError,
     SourceUnreadableError,
 )
@@ -77,13 +73,20 @@ class ScriptSource(FrameSource):
 class Recorder:
     """A sink that remembers."""
 
+    name = "recorder"
+
     def __init__(self) -> None:
+        self.vitals: list[Vitals] = []
         self.observations: list[Observation] = []
         self.threads: set[int] = set()
         self.closed = 0
 
     def handle(self, observation: Observation, frame: Frame | None) -> None:
         self.observations.append(observation)
+        self.threads.add(threading.get_ident())
+
+    def report(self, vitals: Vitals) -> None:
+        self.vitals.append(vitals)
         self.threads.add(threading.get_ident())
 
     def close(self) -> None:
@@ -102,12 +105,14 @@ class Rig:
             for name in ("red", "amber", "green", "buzzer")
         }
         self.indicator = Indicator(self.settings.indicator, factory)
+        self.self_test = self.lingers = False
         self.sink = Recorder()
         self.paint = paint
         self.sources: list[ScriptSource] = []
         self.live = True
         self.opened = 0
         self.build: Callable[[Settings], Pipeline] = build_pipeline
+        self.read_health: Callable[[], Health] = lambda: (None, None)
         self.kiosk: Kiosk
 
     def run(self, *scripts: Script | Exception) -> int:
@@ -128,8 +133,11 @@ class Rig:
             self.indicator,
             logging.getLogger("kiosk"),
             [self.sink],
+            self_test=self.self_test,
+            lingers=self.lingers,
             open_source=open_scripted,
             build_pipeline=self.build,
+            read_health=self.read_health,
         )
         return self.kiosk.run()
 
@@ -165,9 +173,8 @@ def rig(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> Rig:
-    monkeypatch.setattr(daemon, "BACKOFF_S", (0.02, 0.1))
-    monkeypatch.setattr(daemon, "FAREWELL_S", 0.7)
-    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    monkeypatch.setattr("edge_app.backoff.BACKOFF_S", (0.02, 0.1))
+    monkeypatch.setattr("edge_app.daemon.kiosk.FAREWELL_S", 0.7)
     caplog.set_level(logging.INFO, "kiosk")
     return Rig(tiny_settings, mock_factory, paint)
 
@@ -378,6 +385,235 @@ def test_a_bug_in_a_sink_is_not_swallowed(rig: Rig) -> None:
     assert rig.lamps_are_off()
 
 
+# A camera that sees nothing
+
+
+def test_black_pictures_are_a_fault_and_no_reason_to_be_restarted(rig: Rig, systemd: Any) -> None:
+    rig.settings = replace_settings(rig.settings, {"source.blind_s": 0.2})
+    during: list[str] = []
+
+    def dark() -> Script:
+        yield from rig.camera(WITH, rig.shows(Signal.COMPLIANT))
+        before = len(rig.pins["amber"].states)
+        noise = np.random.default_rng(0)
+        while not rig.shows(Signal.FAULT)():
+            yield noise.integers(0, 16, (96, 128, 3), np.uint8)
+        systemd.received()
+        while len(rig.pins["amber"].states) < before + 2:
+            yield noise.integers(0, 16, (96, 128, 3), np.uint8)
+        during.extend(systemd.received())
+        yield from rig.camera(WITH, rig.shows(Signal.COMPLIANT))
+        yield from rig.end()
+
+    assert rig.run(dark()) == 0
+    assert rig.opened == 1
+    assert "WATCHDOG=1" in during
+    faults = [s for s in rig.sink.observations if s.signal is Signal.FAULT and s.timings]
+    assert {s.reason for s in faults} == {
+        "source script: the picture is black; is the lens covered, or the light off?"
+    }
+
+
+def test_the_very_same_picture_again_and_again_is_a_stall(
+    rig: Rig, paint: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.settings = replace_settings(rig.settings, {"source.frozen_s": 0.4})
+
+    def frozen() -> Script:
+        picture = paint({(7, 5): WITH})
+        while True:
+            yield picture
+            time.sleep(0.01)
+
+    def again() -> Script:
+        yield from rig.end()
+
+    assert rig.run(frozen(), again()) == 0
+    assert "the camera has sent the very same picture for 0 s; trying again" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        np.zeros((96, 128), np.uint8),
+        np.zeros((96, 128, 4), np.uint8),
+        np.zeros((96, 128, 3), np.float32),
+        np.zeros((0, 0, 3), np.uint8),
+        np.zeros((1, 20000, 3), np.uint8),
+    ],
+    ids=lambda g: f"{g.dtype}-{g.shape}",
+)
+def test_pictures_of_garbage_sizes_are_a_lost_camera(
+    garbage: Any, rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> Script:
+        yield from rig.camera(WITH, rig.shows(Signal.COMPLIANT))
+        yield garbage
+
+    def again() -> Script:
+        until(rig.shows(Signal.FAULT))
+        yield from rig.camera(WITH, rig.shows(Signal.COMPLIANT))
+        yield from rig.end()
+
+    assert rig.run(broken(), again()) == 0
+    assert f"no pictures but {garbage.dtype} of shape {garbage.shape}" in caplog.text
+
+
+def test_a_camera_that_changes_its_size_goes_on(rig: Rig, paint: Any) -> None:
+    def changing() -> Script:
+        yield from rig.camera(WITH, rig.shows(Signal.COMPLIANT))
+        for _ in range(20):
+            yield cv2.resize(paint({(7, 5): WITH}), (256, 192), interpolation=cv2.INTER_NEAREST)
+        yield from rig.end()
+
+    assert rig.run(changing()) == 0
+    assert rig.opened == 1
+
+
+# Trouble with a sink
+
+
+def test_a_sink_in_trouble_is_said_once_and_disturbs_nobody(
+    rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_app.daemon.delivery.REPORT_S", 0.05)
+    full = threading.Event()
+
+    def report(vitals: Vitals) -> None:
+        rig.sink.vitals.append(vitals)
+        if full.is_set():
+            raise JournalError("the disk is full")
+
+    rig.sink.report = report  # type: ignore[method-assign]
+
+    def day() -> Script:
+        full.set()
+        yield from rig.camera(WITH, lambda: rig.sink.vitals and rig.sink.vitals[-1].troubles)
+        yield from rig.camera(WITH, rig.shows(Signal.COMPLIANT))
+        full.clear()
+        yield from rig.camera(WITH, lambda: not rig.sink.vitals[-1].troubles)
+        yield from rig.end()
+
+    assert rig.run(day()) == 0
+    assert caplog.text.count("recorder: the disk is full") == 1
+    assert caplog.text.count("recorder: works again") == 1
+    assert {v.faults.get("recorder", 0) for v in rig.sink.vitals} == {0, 1}
+
+
+def test_a_sink_that_hangs_holds_up_neither_the_light_nor_the_end(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    released = threading.Event()
+    rig.sink.handle = lambda observation, frame: released.wait(PATIENCE_S)  # type: ignore[assignment,method-assign,return-value]
+
+    def day() -> Script:
+        yield from rig.camera(WITH, rig.shows(Signal.COMPLIANT))
+        yield from rig.camera(WITHOUT, rig.shows(Signal.NO_MASK))
+        yield from rig.end()
+
+    try:
+        assert rig.run(day()) == 0
+        assert "the delivery thread hangs and is left behind" in caplog.text
+    finally:
+        released.set()
+    until(lambda: rig.sink.closed)
+
+
+# The kiosk's own state
+
+
+def test_the_vitals_tell_rate_latency_and_heat(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("edge_app.daemon.delivery.REPORT_S", 0.05)
+    monkeypatch.setattr("edge_app.daemon.meter.HEALTH_S", 0.0)
+    hot: list[str] = []
+    rig.read_health = lambda: (81.0, tuple(hot))
+
+    def day() -> Script:
+        yield from rig.camera(WITH, rig.shows(Signal.COMPLIANT))
+        hot.append("throttled now")
+        yield from rig.camera(WITH, lambda: rig.sink.vitals[-1].troubles)
+        hot.clear()
+        yield from rig.camera(WITH, lambda: not rig.sink.vitals[-1].troubles)
+        yield from rig.end()
+
+    assert rig.run(day()) == 0
+    vitals = rig.sink.vitals[-1]
+    assert 0 < vitals.frames <= len([s for s in rig.sink.observations if s.timings])
+    assert vitals.fps > 0
+    assert 0 <= vitals.latency_ms["p50"] <= vitals.latency_ms["p99"] <= vitals.latency_ms["max"]
+    assert vitals.temperature_c == 81.0
+    assert vitals.faults == {"processor": 1}
+    assert "processor: throttled now; check power supply and cooling" in caplog.text
+    assert "processor: works again" in caplog.text
+    assert rig.shows(Signal.FAULT)() is False
+
+
+def test_with_nobody_in_view_few_frames_are_looked_at(rig: Rig, paint: Any) -> None:
+    """100 frames a second come; 4 a second are enough while the room is empty."""
+    rig.settings = replace_settings(rig.settings, {"source.idle_fps": 4.0})
+    taken = {"empty": 0, "busy": 0}
+
+    def day() -> Script:
+        wall = np.random.default_rng(0).integers(10, 40, (96, 128, 3), np.uint8)
+        yield from rig.camera(WITH, rig.shows(Signal.COMPLIANT))
+        while not rig.shows(Signal.IDLE)() or rig.sink.observations[-1].tracks:
+            yield wall
+        end = time.monotonic() + 1.0
+        before = len(rig.sink.observations)
+        while time.monotonic() < end:
+            yield wall
+            time.sleep(0.01)
+        taken["empty"] = len(rig.sink.observations) - before
+        yield from rig.camera(WITH, rig.shows(Signal.COMPLIANT))
+        before = len(rig.sink.observations)
+        for _ in range(100):
+            yield paint({(7, 5): WITH})
+            time.sleep(0.01)
+        taken["busy"] = len(rig.sink.observations) - before
+        yield from rig.end()
+
+    assert rig.run(day()) == 0
+    assert 1 <= taken["empty"] <= 6, "the first may have been on its way"
+    assert taken["busy"] > 2 * taken["empty"]
+    assert all(s.signal is not Signal.FAULT for s in rig.sink.observations if s.timings)
+
+
+def test_at_the_start_every_lamp_lights_once(rig: Rig) -> None:
+    rig.self_test = True
+
+    def day() -> Script:
+        yield from rig.camera(WITH, lambda: rig.was_lit("buzzer"))
+        yield from rig.end()
+
+    assert rig.run(day()) == 0
+    lit = {name: next(s.timestamp for s in pin.states if s.state) for name, pin in rig.pins.items()}
+    assert sorted(lit, key=lambda name: lit[name]) == ["red", "amber", "green", "buzzer"]
+
+
+def test_a_permanent_fault_of_a_service_stays_in_sight(
+    rig: Rig, systemd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_app.daemon.kiosk.FAREWELL_S", 0.1)
+    rig.lingers = True
+    done = threading.Thread(
+        target=lambda: (
+            until(lambda: len([s for s in rig.pins["amber"].states if s.state]) >= 3),
+            rig.kiosk.stop(),
+        )
+    )
+    done.start()
+    with pytest.raises(SourceNotFoundError):
+        rig.run(SourceNotFoundError("source x: there is no such file"))
+    done.join()
+    messages = systemd.received()
+    assert "EXTEND_TIMEOUT_USEC=60000000" in messages
+    assert not {"READY=1", "WATCHDOG=1"} & set(messages)
+    assert any("there is no such file" in m for m in messages if m.startswith("STATUS="))
+    assert rig.lamps_are_off()
+
+
 # Quiet hours
 
 
@@ -394,84 +630,52 @@ def test_in_quiet_hours_the_buzzer_is_silent(rig: Rig, monkeypatch: pytest.Monke
     assert not rig.was_lit("buzzer")
 
 
-# The slot
-
-
-def test_the_slot_holds_the_newest_frame_only() -> None:
-    slot, image = LatestFrame(), np.zeros((1, 1, 3), np.uint8)
-    assert slot.take(0) is None
-    slot.put(Frame(image, 0, 0))
-    slot.put(Frame(image, 1, 1))
-    taken = slot.take(0)
-    assert taken is not None
-    assert taken.index == 1
-    assert slot.take(0) is None
-    assert not slot.finished
-
-
-def test_the_last_frame_is_still_taken_after_the_slot_was_closed() -> None:
-    slot = LatestFrame()
-    slot.put(Frame(np.zeros((1, 1, 3), np.uint8), 0, 0))
-    slot.close()
-    assert not slot.finished
-    assert slot.take(PATIENCE_S) is not None
-    assert slot.finished
-    assert slot.take(PATIENCE_S) is None, "at once: the slot is closed"
-
-
 # systemd
 
 
-@pytest.fixture
-def notify_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterable[socket.socket]:
-    address = str(tmp_path / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.bind(address)
-        sock.settimeout(PATIENCE_S)
-        monkeypatch.setenv("NOTIFY_SOCKET", address)
-        yield sock
-
-
-def received(sock: socket.socket) -> list[str]:
-    messages = []
-    sock.setblocking(False)
-    while True:
-        try:
-            messages.append(sock.recv(4096).decode())
-        except BlockingIOError:
-            return messages
-
-
-def test_systemd_hears_of_the_start_of_every_signal_and_of_the_end(
-    rig: Rig, notify_socket: socket.socket, monkeypatch: pytest.MonkeyPatch
+def test_systemd_hears_of_the_first_frame_of_every_signal_and_of_the_end(
+    rig: Rig, systemd: Any
 ) -> None:
-    monkeypatch.setenv("NOTIFY_SOCKET", str(notify_socket.getsockname()))
-
     def day() -> Script:
         yield from rig.camera(WITH, rig.shows(Signal.COMPLIANT))
         yield from rig.end()
 
     rig.run(day())
-    messages = received(notify_socket)
-    assert messages[0] == "READY=1"
+    messages = systemd.received()
+    assert messages[0].startswith("STATUS=")
+    ready = messages.index("READY=1")
+    assert messages.index("WATCHDOG=1") == ready + 1, "the first frame is a fresh one"
+    told = "STATUS=COMPLIANT: 1 person wears the mask correctly (of 1 in view); "
+    status = next(m for m in messages if m.startswith(told))
+    assert re.fullmatch(r"[\d.]+ frames per second", status.removeprefix(told))
     assert messages[-1] == "STOPPING=1"
-    assert "STATUS=COMPLIANT: 1 person wears the mask correctly (of 1 in view)" in messages
-    assert "WATCHDOG=1" in messages
 
 
-def test_the_watchdog_hears_nothing_without_fresh_frames(
-    rig: Rig, notify_socket: socket.socket, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("NOTIFY_SOCKET", str(notify_socket.getsockname()))
+def test_a_kiosk_without_a_camera_is_not_ready_and_asks_for_time(rig: Rig, systemd: Any) -> None:
+    heard: list[str] = []
+
+    def at_last() -> Script:
+        heard.extend(systemd.received())
+        yield from rig.camera(WITH, rig.shows(Signal.COMPLIANT))
+        yield from rig.end()
+
+    rig.run(*[CameraLostError("gone")] * 4, at_last())
+    assert "READY=1" not in heard
+    assert "WATCHDOG=1" not in heard
+    assert "EXTEND_TIMEOUT_USEC=60000000" in heard
+    assert "READY=1" in systemd.received()
+
+
+def test_the_watchdog_hears_nothing_without_fresh_frames(rig: Rig, systemd: Any) -> None:
     during: list[str] = []
 
     def stalling() -> Script:
         yield from rig.camera(WITH, rig.shows(Signal.COMPLIANT))
         until(rig.shows(Signal.FAULT))
-        received(notify_socket)
+        systemd.received()
         lit = len(rig.pins["red"].states)
         until(lambda: len(rig.pins["red"].states) > lit + 2)
-        during.extend(received(notify_socket))
+        during.extend(systemd.received())
         yield from rig.end()
 
     rig.run(stalling())
@@ -489,82 +693,3 @@ def test_a_systemd_that_does_not_listen_is_said_once(
 
     assert rig.run(day()) == 0
     assert caplog.text.count("systemd cannot be told") == 1
-
-
-# The whole, as the command line starts it
-
-
-@pytest.fixture
-def clip(tmp_path: Path, paint: Any) -> Callable[[int], Path]:
-    """Writes a clip of a bare face, 20 frames per second, without loss."""
-
-    def write(frames: int) -> Path:
-        path = tmp_path / "clip.avi"
-        picture = cv2.cvtColor(paint({(7, 5): WITHOUT}), cv2.COLOR_RGB2BGR)
-        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"FFV1"), 20.0, (128, 96))
-        assert writer.isOpened()
-        for _ in range(frames):
-            writer.write(picture)
-        writer.release()
-        return path
-
-    return write
-
-
-def test_a_clip_runs_to_its_end(
-    tiny_settings: Settings, clip: Callable[[int], Path], caplog: pytest.LogCaptureFixture
-) -> None:
-    settings = replace_settings(tiny_settings, {"source.uri": str(clip(20))})
-    caplog.set_level(logging.INFO, "kiosk")
-    before = signal.getsignal(signal.SIGTERM)
-    assert run_kiosk(settings, log=logging.getLogger("kiosk")) == 0
-    assert "NO_MASK: 1 person without a mask (of 1 in view)" in caplog.text
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_pins_are_never_replaced_by_pretend_ones(tiny_settings: Settings) -> None:
-    settings = replace_settings(tiny_settings, {"indicator.pins": "gpio"})
-    with pytest.raises(PinError, match="mock"):
-        run_kiosk(settings, log=logging.getLogger("kiosk"))
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_process_cleanly(
-    number: signal.Signals,
-    clip: Callable[[int], Path],
-    tiny: Path,
-    root: Path,
-    notify_socket: socket.socket,
-) -> None:
-    program = (
-        "import logging, sys\n"
-        "from edge_app.daemon import run_kiosk\n"
-        "from edge_app.settings import Settings, replace_settings\n"
-        "changes = dict(zip(sys.argv[1::2], sys.argv[2::2]))\n"
-        "sys.exit(run_kiosk(replace_settings(Settings(), changes), log=logging.getLogger()))\n"
-    )
-    changes = {
-        "source.uri": str(clip(2000)),
-        "detector.bundle": str(tiny / "tiny_detector"),
-        "classifier.bundle": str(tiny / "tiny_classifier"),
-        "indicator.pins": "mock",
-    }
-    arguments = [part for pair in changes.items() for part in pair]
-    with subprocess.Popen(
-        [sys.executable, "-c", program, *arguments],
-        cwd=root,
-        env={**os.environ, "NOTIFY_SOCKET": str(notify_socket.getsockname())},
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            messages = []
-            while "WATCHDOG=1" not in messages:
-                messages.append(notify_socket.recv(4096).decode())
-            process.send_signal(number)
-            _, errors = process.communicate(timeout=PATIENCE_S)
-        finally:
-            process.kill()
-    assert process.returncode == 0
-    assert "Traceback" not in errors
-    assert received(notify_socket)[-1] == "STOPPING=1"
