@@ -120,6 +120,20 @@ def test_everybody_is_judged_soon(sizes: list[int], cost_ms: float) -> None:
     assert not unjudged
 
 
+@pytest.mark.parametrize("cost_ms", [4, 5], ids=["Pi 5", "Pi 4"])
+def test_of_twenty_people_everybody_is_judged_within_a_second(cost_ms: float) -> None:
+    """At the budget of one face and 10 frames per second, over and over."""
+    rig = Rig(*range(40, 60), cost_ms=cost_ms)
+    last = dict.fromkeys((face.box for face in rig.detector.faces), 0.0)
+    for step in range(50):
+        observation = rig.step()
+        assert observation.timings["classify"] <= Settings().classifier.budget_ms
+        for box in rig.judge.seen:
+            last[box] = step / 10
+        assert all(step / 10 - at < 1.0 for at in last.values())
+    assert {track.verdicts > 3 for track in observation.tracks} == {True}
+
+
 # Sizes
 
 
