@@ -11,6 +11,11 @@ import hypothesis
 import pytest
 from gpiozero.pins.mock import MockFactory
 
+from tests.services import clip, no_service, service, systemd
+from tests.tiny_models import paint, tiny, tiny_settings
+
+__all__ = ["clip", "no_service", "paint", "service", "systemd", "tiny", "tiny_settings"]
+
 ROOT = Path(__file__).resolve().parent.parent
 
 SHARED = ROOT.parent / "shared"

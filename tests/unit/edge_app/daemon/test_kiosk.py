@@ -28,6 +28,7 @@ from edge_app.pipeline import Pipeline, build_pipeline
 from edge_app.settings import Settings, SourceSettings, replace_settings
 from edge_app.sinks.indicator import Indicator
 from edge_app.sources import FrameSource
+from tests.services import Systemd
 
 WITH, WITHOUT = MaskState.WITH_MASK, MaskState.WITHOUT_MASK
 PATIENCE_S = 20.0
@@ -388,7 +389,9 @@ def test_a_bug_in_a_sink_is_not_swallowed(rig: Rig) -> None:
 # A camera that sees nothing
 
 
-def test_black_pictures_are_a_fault_and_no_reason_to_be_restarted(rig: Rig, systemd: Any) -> None:
+def test_black_pictures_are_a_fault_and_no_reason_to_be_restarted(
+    rig: Rig, systemd: Systemd
+) -> None:
     rig.settings = replace_settings(rig.settings, {"source.blind_s": 0.2})
     during: list[str] = []
 
@@ -593,7 +596,7 @@ def test_at_the_start_every_lamp_lights_once(rig: Rig) -> None:
 
 
 def test_a_permanent_fault_of_a_service_stays_in_sight(
-    rig: Rig, systemd: Any, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, systemd: Systemd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edge_app.daemon.kiosk.FAREWELL_S", 0.1)
     rig.lingers = True
@@ -634,7 +637,7 @@ def test_in_quiet_hours_the_buzzer_is_silent(rig: Rig, monkeypatch: pytest.Monke
 
 
 def test_systemd_hears_of_the_first_frame_of_every_signal_and_of_the_end(
-    rig: Rig, systemd: Any
+    rig: Rig, systemd: Systemd
 ) -> None:
     def day() -> Script:
         yield from rig.camera(WITH, rig.shows(Signal.COMPLIANT))
@@ -651,7 +654,7 @@ def test_systemd_hears_of_the_first_frame_of_every_signal_and_of_the_end(
     assert messages[-1] == "STOPPING=1"
 
 
-def test_a_kiosk_without_a_camera_is_not_ready_and_asks_for_time(rig: Rig, systemd: Any) -> None:
+def test_a_kiosk_without_a_camera_is_not_ready_but_waits(rig: Rig, systemd: Systemd) -> None:
     heard: list[str] = []
 
     def at_last() -> Script:
@@ -666,7 +669,7 @@ def test_a_kiosk_without_a_camera_is_not_ready_and_asks_for_time(rig: Rig, syste
     assert "READY=1" in systemd.received()
 
 
-def test_the_watchdog_hears_nothing_without_fresh_frames(rig: Rig, systemd: Any) -> None:
+def test_the_watchdog_hears_nothing_without_fresh_frames(rig: Rig, systemd: Systemd) -> None:
     during: list[str] = []
 
     def stalling() -> Script:

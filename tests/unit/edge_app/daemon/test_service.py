@@ -1,43 +1,17 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import socket
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import cv2
 import pytest
 
 from edge_app.daemon import run_kiosk
-from edge_app.domain import MaskState
 from edge_app.errors import AlreadyRunningError, PinError
 from edge_app.settings import Settings, replace_settings
-
-WITHOUT = MaskState.WITHOUT_MASK
-PATIENCE_S = 20.0
-
-
-@pytest.fixture
-def clip(tmp_path: Path, paint: Any) -> Callable[[int], Path]:
-    """Writes a clip of a bare face, 20 frames per second, without loss."""
-
-    def write(frames: int) -> Path:
-        path = tmp_path / "clip.avi"
-        picture = cv2.cvtColor(paint({(7, 5): WITHOUT}), cv2.COLOR_RGB2BGR)
-        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"FFV1"), 20.0, (128, 96))
-        assert writer.isOpened()
-        for _ in range(frames):
-            writer.write(picture)
-        writer.release()
-        return path
-
-    return write
+from tests.services import Service, Systemd, pinged, ready
 
 
 def test_a_clip_runs_to_its_end(
@@ -57,71 +31,9 @@ def test_pins_are_never_replaced_by_pretend_ones(tiny_settings: Settings) -> Non
         run_kiosk(settings, log=logging.getLogger("kiosk"))
 
 
-class Service:
-    """``edge_app run`` as systemd starts it, with a settings file that the test writes."""
-
-    def __init__(self, root: Path, folder: Path, models: Path) -> None:
-        self.root = root
-        self.file = folder / "kiosk.toml"
-        self.models = models
-        self.lines: list[str] = []
-        self.process: subprocess.Popen[str] | None = None
-
-    def write(self, source: Path, detector: str = "tiny_detector", more: str = "") -> None:
-        self.file.write_text(
-            f'[source]\nuri = "{source}"\n[indicator]\npins = "mock"\nself_test = false\n'
-            f'[detector]\nbundle = "{self.models / detector}"\n'
-            f'[classifier]\nbundle = "{self.models / "tiny_classifier"}"\n{more}'
-        )
-        self.file.chmod(0o600)
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "edge_app", "run", "--settings", str(self.file)]
-        self.process = process = subprocess.Popen(
-            command, cwd=self.root, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
-        )
-
-        def read() -> None:
-            with process.stderr as lines:
-                self.lines.extend(lines)
-
-        self._reader = threading.Thread(target=read)
-        self._reader.start()
-
-    def wait(self) -> int:
-        """Wait for the end by itself; the exit code."""
-        code = self.process.wait(PATIENCE_S)
-        self._reader.join(PATIENCE_S)
-        return code
-
-    def reload(self) -> None:
-        self.process.send_signal(signal.SIGHUP)
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal, wait for the end; the exit code."""
-        self.process.send_signal(number)
-        return self.wait()
-
-
-@pytest.fixture
-def service(root: Path, tmp_path: Path, tiny: Path) -> Iterator[Service]:
-    made = Service(root, tmp_path, tiny)
-    yield made
-    if made.process is not None and made.process.poll() is None:
-        made.end(signal.SIGKILL)
-
-
-def ready(message: str) -> bool:
-    return message == "READY=1"
-
-
-def pinged(message: str) -> bool:
-    return message == "WATCHDOG=1"
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_process_cleanly(
-    number: signal.Signals, clip: Callable[[int], Path], service: Service, systemd: Any
+    number: signal.Signals, clip: Callable[[int], Path], service: Service, systemd: Systemd
 ) -> None:
     service.write(clip(2000))
     service.start()
@@ -135,7 +47,7 @@ def test_a_signal_ends_the_process_cleanly(
 
 
 def test_new_settings_are_used_without_a_restart(
-    clip: Callable[[int], Path], service: Service, systemd: Any
+    clip: Callable[[int], Path], service: Service, systemd: Systemd
 ) -> None:
     service.write(clip(2000))
     service.start()
@@ -149,7 +61,7 @@ def test_new_settings_are_used_without_a_restart(
 
 
 def test_a_file_with_a_mistake_changes_nothing(
-    clip: Callable[[int], Path], service: Service, systemd: Any
+    clip: Callable[[int], Path], service: Service, systemd: Systemd
 ) -> None:
     service.write(clip(2000))
     service.start()
@@ -166,7 +78,7 @@ def test_a_file_with_a_mistake_changes_nothing(
 
 
 def test_settings_that_cannot_be_used_give_way_to_those_before(
-    clip: Callable[[int], Path], service: Service, systemd: Any
+    clip: Callable[[int], Path], service: Service, systemd: Systemd
 ) -> None:
     service.write(clip(2000))
     service.start()
@@ -182,7 +94,7 @@ def test_settings_that_cannot_be_used_give_way_to_those_before(
 
 
 def test_a_permanent_fault_of_a_service_can_be_mended_and_read_anew(
-    clip: Callable[[int], Path], service: Service, systemd: Any, tmp_path: Path
+    clip: Callable[[int], Path], service: Service, systemd: Systemd, tmp_path: Path
 ) -> None:
     service.write(tmp_path / "nothing.mp4")
     service.start()
@@ -195,7 +107,7 @@ def test_a_permanent_fault_of_a_service_can_be_mended_and_read_anew(
 
 
 def test_a_permanent_fault_ends_what_is_no_service(
-    service: Service, tmp_path: Path, systemd: Any, monkeypatch: pytest.MonkeyPatch
+    service: Service, tmp_path: Path, systemd: Systemd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET")
     service.write(tmp_path / "nothing.mp4")
