@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 SYSTEM_ROOT = Path("/")
@@ -23,6 +23,9 @@ THROTTLED_BITS = {
     19: "soft temperature limit since boot",
 }
 """Bits of ``vcgencmd get_throttled``, from Raspberry Pi's documentation of vcgencmd."""
+
+SINCE_BOOT = "since boot"
+"""How the words for what has passed end."""
 
 VCGENCMD_TIMEOUT_S = 5.0
 """The firmware answers within milliseconds; longer means that it is not going to."""
@@ -86,6 +89,11 @@ def throttling(root: Path = SYSTEM_ROOT, ask: Runner = ask_vcgencmd) -> list[str
         except (OSError, ValueError):
             continue
     return None
+
+
+def throttled_now(flags: Collection[str]) -> bool:
+    """Whether any of the words that :func:`throttling` gives is about the present."""
+    return any(not words.endswith(SINCE_BOOT) for words in flags)
 
 
 def parse_throttled(answer: str) -> list[str] | None:
