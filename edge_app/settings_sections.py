@@ -18,6 +18,9 @@ QUIET_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)",
 
 KIOSK_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
+TOPIC = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_/-]{0,99}", re.ASCII)
+"""The beginning of an MQTT topic; without wildcards."""
+
 
 def _bundle(default: str, what: str) -> Any:
     doc = f"{what}: the name of a shipped model bundle, or the path of a .tflite file."
@@ -258,7 +261,10 @@ class MqttSettings:
         pattern=(KIOSK_ID, "front-door"),
     )
     discovery_prefix: str = setting(
-        "homeassistant", "Where Home Assistant looks for devices.", low=1, high=100
+        "homeassistant",
+        "Where Home Assistant looks for devices.",
+        low=1,
+        pattern=(TOPIC, "homeassistant"),
     )
     username: str = setting("", "Empty: the broker asks for none.", low=0, high=255)
     password_file: str = _path("File that holds the password, readable by nobody else.")

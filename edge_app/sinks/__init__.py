@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from edge_app.domain import Frame, Observation, Vitals
+from edge_app.errors import MissingPackageError
 from edge_app.settings import Settings
 
-__all__ = ["Server", "Sink", "open_sinks"]
+__all__ = ["SelfMending", "Server", "Sink", "open_sinks"]
 
 
 class Sink(Protocol):
@@ -56,6 +58,19 @@ class Server(Protocol):
         ...
 
 
+@runtime_checkable
+class SelfMending(Protocol):
+    """A sink that never raises: it goes on by itself, and says meanwhile what is wrong.
+
+    For one that must see every observation also while it is in trouble.
+    """
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong now, in one line; None when all is well. Safe in any thread."""
+        ...
+
+
 def open_sinks(settings: Settings) -> list[Sink]:
     """The sinks that the settings ask for, beside the light.
 
@@ -63,5 +78,29 @@ def open_sinks(settings: Settings) -> list[Sink]:
         MissingPackageError: An optional package is needed but not installed.
         SettingsError: What a setting names cannot be used.
     """
-    wanted: list[tuple[bool, Callable[[Settings], Sink]]] = []
+    wanted: list[tuple[bool, Callable[[Settings], Sink]]] = [
+        (bool(settings.mqtt.host), _open_mqtt),
+        (settings.web.metrics, _open_metrics),
+    ]
     return [make(settings) for is_wanted, make in wanted if is_wanted]
+
+
+def _open_mqtt(settings: Settings) -> Sink:
+    _require("paho", "paho-mqtt", f"mqtt.host = {settings.mqtt.host}")
+    from edge_app.sinks.mqtt import Mqtt
+
+    return Mqtt(settings.mqtt)
+
+
+def _open_metrics(settings: Settings) -> Sink:
+    _require("prometheus_client", "prometheus_client", "web.metrics = true")
+    from edge_app.sinks.metrics import Metrics
+
+    return Metrics(settings)
+
+
+def _require(module: str, package: str, setting: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise MissingPackageError(
+            f"{setting} needs the package {package}: pip install -r deploy/requirements-network.txt"
+        )
