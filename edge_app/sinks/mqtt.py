@@ -54,6 +54,9 @@ class Mqtt:
 
     Raises:
         SettingsError: A name or file in the settings cannot be used.
+
+    Attributes:
+        changes: How often the signal has changed.
     """
 
     name = "mqtt"
@@ -68,7 +71,7 @@ class Mqtt:
             is_call=says_started,
         )
         self._signal = Signal.FAULT
-        self._changes = 0
+        self.changes = 0
         self._state: dict[str, str] = {}
         self._numbers: dict[str, float | None] = {}
         self._told_at: dict[str, float] = {}
@@ -84,11 +87,21 @@ class Mqtt:
         """What is wrong now, in one line; None when all is well."""
         return self._link.trouble
 
+    @property
+    def connected(self) -> bool:
+        """Whether a subscriber can learn of a change now."""
+        return self._link.ready and self._announced == self._link.sessions
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was told has arrived at the broker."""
+        return self._link.idle
+
     def handle(self, observation: Observation, frame: Frame | None) -> None:  # noqa: ARG002
         """Tell the signal and the number of people when they change."""
         if observation.signal is not self._signal:
             self._signal = observation.signal
-            self._changes += 1
+            self.changes += 1
             self._tell_signal(observation.reason)
         blind = observation.signal is Signal.FAULT
         self._tell("people", UNKNOWN if blind else str(observation.people))
@@ -116,14 +129,14 @@ class Mqtt:
         """
         if self._signal is not Signal.FAULT:
             self._signal = Signal.FAULT
-            self._changes += 1
+            self.changes += 1
             self._tell_signal("the kiosk was stopped")
         self._link.close()
 
     # What is told
 
     def _tell_signal(self, reason: str) -> None:
-        content = {"signal": self._signal, "reason": reason, "change": self._changes}
+        content = {"signal": self._signal, "reason": reason, "change": self.changes}
         self._tell("signal", _json(content))
 
     def _tell_number(self, key: str, value: float | None, now: float) -> None:
@@ -153,7 +166,7 @@ class Mqtt:
         if self._state.get(key) == payload:
             return
         self._state[key] = payload
-        if self._link.ready and self._announced == self._link.sessions:
+        if self.connected:
             self._link.send(f"{self._base}/{key}", payload)
 
     # When it is told
