@@ -15,6 +15,8 @@ UNSUPPORTED_PROTOCOL = 0x84
 TAKEN_OVER = 0x8E
 """Another client came with the same name."""
 
+HUNG_UP = "hung up before it let us in; check mqtt.port and mqtt.tls"
+
 
 def connect_trouble(error: OSError) -> str:
     """Why no connection could be made."""
@@ -29,6 +31,8 @@ def connect_trouble(error: OSError) -> str:
         return f"the name cannot be resolved ({error.strerror}); check mqtt.host and the network"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused; is the broker running, and mqtt.port right?"
+    if isinstance(error, ConnectionResetError):
+        return HUNG_UP
     if isinstance(error, TimeoutError):
         return "no answer; check mqtt.host and the network"
     return f"cannot be reached ({error.strerror or type(error).__name__})"
@@ -56,4 +60,4 @@ def goodbye_trouble(said: ReasonCode | None, was_ready: bool) -> str:
         return f"ended the connection ({said.getName()})"
     if was_ready:
         return "the connection was lost"
-    return "hung up before it let us in; check mqtt.port and mqtt.tls"
+    return HUNG_UP

@@ -167,14 +167,26 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
+def found(name: str) -> str:
+    """A program's path; without it the test skips, or fails where everything is required."""
+    program = shutil.which(name) or shutil.which(name, path="/usr/sbin")
+    if program is not None:
+        return program
+    if os.environ.get("MASK_KIOSK_REQUIRE_SHARED") == "1":
+        pytest.fail(f"MASK_KIOSK_REQUIRE_SHARED=1, but there is no {name}")
+    pytest.skip(f"needs {name}: apt install {name}")
+
+
+@pytest.fixture
+def openssl() -> str:
+    """The program that makes certificates."""
+    return found("openssl")
+
+
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     """A broker that is not yet started."""
-    program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-    if program is None:
-        if os.environ.get("MASK_KIOSK_REQUIRE_SHARED") == "1":
-            pytest.fail("MASK_KIOSK_REQUIRE_SHARED=1, but there is no mosquitto")
-        pytest.skip("needs Mosquitto: apt install mosquitto")
+    program = found("mosquitto")
     folder = tmp_path / "broker"
     folder.mkdir()
     mosquitto = Mosquitto(program, folder)
