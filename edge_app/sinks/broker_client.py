@@ -27,6 +27,20 @@ MAX_INCOMING_BYTES = 4096
 """Larger packets are not sent to us: the only message we read is one word."""
 
 
+class _TidySocket(ssl.SSLSocket):
+    """Closes itself when the two sides do not come together.
+
+    paho leaves that to the garbage collector, and holds on to it for the pause that follows.
+    """
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 def make_client(settings: MqttSettings, *, will: tuple[str, str], in_flight: int) -> Client:
     """A client that knows where to connect to; its ``loop_start`` begins.
 
@@ -77,8 +91,10 @@ def _check(settings: MqttSettings) -> None:
 def _tls(ca_file: str) -> ssl.SSLContext:
     """Encryption with a broker that proves its name."""
     try:
-        return ssl.create_default_context(cafile=ca_file or None)
+        context = ssl.create_default_context(cafile=ca_file or None)
     except ssl.SSLError:
         raise SettingsError(f"mqtt.ca_file = {ca_file}: holds no certificates (PEM)") from None
     except OSError as error:
         raise SettingsError(f"mqtt.ca_file = {ca_file}: cannot be read: {error.strerror}") from None
+    context.sslsocket_class = _TidySocket
+    return context

@@ -17,6 +17,7 @@ from edge_app.domain import Frame, Observation, Signal, Vitals
 from edge_app.pi_health import throttled_now
 from edge_app.settings import MqttSettings
 from edge_app.sinks.broker import BrokerLink
+from edge_app.sinks.broker_notes import BrokerNotes
 from edge_app.sinks.homeassistant import (
     OFF,
     OFFLINE,
@@ -64,11 +65,9 @@ class Mqtt:
     def __init__(self, settings: MqttSettings) -> None:
         self._settings = settings
         self._base = base_topic(settings)
+        self._notes = BrokerNotes(status_topic(settings), says_started)
         self._link = BrokerLink(
-            settings,
-            will=(f"{self._base}/availability", OFFLINE),
-            listen=status_topic(settings),
-            is_call=says_started,
+            settings, will=(f"{self._base}/availability", OFFLINE), notes=self._notes
         )
         self._signal = Signal.FAULT
         self.changes = 0
@@ -90,7 +89,7 @@ class Mqtt:
     @property
     def connected(self) -> bool:
         """Whether a subscriber can learn of a change now."""
-        return self._link.ready and self._announced == self._link.sessions
+        return self._notes.ready and self._announced == self._notes.sessions
 
     @property
     def idle(self) -> bool:
@@ -117,7 +116,7 @@ class Mqtt:
         self._tell_problem("problem", {"state": _on(bool(troubles)), "troubles": troubles}, now)
         if self._link.refusals and now - self._announced_at >= AGAIN_S:
             self._announced = 0
-        if self._announced != self._link.sessions:
+        if self._announced != self._notes.sessions:
             self._announced_at = now
         self._pump()
         self._log_trouble(now)
@@ -125,7 +124,7 @@ class Mqtt:
     def close(self) -> None:
         """Say that the kiosk was stopped, and leave; a second call does nothing.
 
-        Takes at most :data:`edge_app.sinks.broker.FAREWELL_S`.
+        Takes half a second at most.
         """
         if self._signal is not Signal.FAULT:
             self._signal = Signal.FAULT
@@ -172,10 +171,10 @@ class Mqtt:
     # When it is told
 
     def _pump(self) -> None:
-        if self._link.called:
-            self._link.called = False
+        if self._notes.called:
+            self._notes.called = False
             self._announced = 0
-        if self._link.ready and self._announced != self._link.sessions:
+        if self._notes.ready and self._announced != self._notes.sessions:
             self._announce()
         elif self._link.overflowed and self._link.idle:
             self._link.overflowed = False
@@ -184,7 +183,7 @@ class Mqtt:
 
     def _announce(self) -> None:
         """Tell everything: after a connection was made, or for who has just started."""
-        self._announced = self._link.sessions
+        self._announced = self._notes.sessions
         self._link.send(discovery_topic(self._settings), _json(discovery(self._settings)))
         for key, payload in self._state.items():
             self._link.send(f"{self._base}/{key}", payload)

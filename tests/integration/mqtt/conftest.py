@@ -111,19 +111,24 @@ class Reader:
 
     def __init__(self, port: int, user: tuple[str, str] | None, qos: int) -> None:
         self.messages: list[tuple[str, bytes, bool]] = []
-        self.sessions = 0
         self._client = client = Client(CallbackAPIVersion.VERSION2)
-        client.reconnect_delay_set(0.05, 0.05)  # type: ignore[arg-type]
+        client.reconnect_delay_set(0.05, 0.05)
         if user is not None:
             client.username_pw_set(*user)
-        client.on_connect = lambda *_: client.subscribe("#", qos)
-        client.on_subscribe = self._subscribed
-        client.on_message = lambda _c, _d, m: self.messages.append((m.topic, m.payload, m.retain))
+        # None of these refers to the client: it must go at once when the test is over, because
+        # the garbage collector warns of sockets that it finds open.
+        messages, sessions = self.messages, []
+        client.on_connect = lambda client, *_: client.subscribe("#", qos)
+        client.on_subscribe = lambda *_: sessions.append(None)
+        client.on_message = lambda _c, _d, m: messages.append((m.topic, m.payload, m.retain))
+        self._sessions = sessions
         client.connect_async("127.0.0.1", port)
         client.loop_start()
 
-    def _subscribed(self, *_: Any) -> None:
-        self.sessions += 1
+    @property
+    def sessions(self) -> int:
+        """How often it was subscribed."""
+        return len(self._sessions)
 
     def payloads(self, topic: str) -> list[bytes]:
         """Everything that came on a topic, from the oldest on."""

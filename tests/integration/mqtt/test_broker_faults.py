@@ -172,6 +172,7 @@ def test_a_topic_that_is_refused_is_named_until_it_is_taken(
     make_sink: Callable[..., Any],
     subscribe: Callable[..., Any],
     tmp_path: Path,
+    root: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     rights = tmp_path / "rights"
@@ -186,7 +187,9 @@ def test_a_topic_that_is_refused_is_named_until_it_is_taken(
     assert f"does not take {DISCOVERY}: Not authorized" in sink.trouble
     sink.see(Signal.NO_MASK)
     sink.until(lambda: changes(reader.payloads(SIGNAL))[-1:] == [1]), "the rest goes on"
-    rights.write_text("user kiosk\ntopic readwrite #\nuser reader\ntopic read #\n")
+    page = (root / "docs" / "mqtt.md").read_text(encoding="utf-8")
+    documented = page[page.index("user kiosk") :].partition("```")[0]
+    rights.write_text(documented + "user reader\ntopic read #\n")
     broker.signal(signal.SIGHUP)
 
     def a_minute_later() -> bool:
