@@ -10,7 +10,7 @@ from edge_app.domain import Frame, Observation, Vitals
 from edge_app.errors import MissingPackageError
 from edge_app.settings import Settings
 
-__all__ = ["SelfMending", "Server", "Sink", "open_sinks"]
+__all__ = ["Server", "Sink", "open_sinks"]
 
 
 class Sink(Protocol):
@@ -55,19 +55,6 @@ class Server(Protocol):
 
     def serve(self) -> None:
         """Answer until the sink is closed."""
-        ...
-
-
-@runtime_checkable
-class SelfMending(Protocol):
-    """A sink that never raises: it goes on by itself, and says meanwhile what is wrong.
-
-    For one that must see every observation also while it is in trouble.
-    """
-
-    @property
-    def trouble(self) -> str | None:
-        """What is wrong now, in one line; None when all is well. Safe in any thread."""
         ...
 
 

@@ -10,10 +10,10 @@ has everything. What was queued while connected is never left out; see
 from __future__ import annotations
 
 import json
-import logging
 from typing import Any
 
 from edge_app.domain import Frame, Observation, Signal, Vitals
+from edge_app.errors import BrokerError
 from edge_app.pi_health import throttled_now
 from edge_app.settings import MqttSettings
 from edge_app.sinks.broker import BrokerLink
@@ -31,8 +31,6 @@ from edge_app.sinks.homeassistant import (
     status_topic,
 )
 
-log = logging.getLogger(__name__)
-
 SLOW_S = 10.0
 """Seconds between two messages about a figure that drifts."""
 
@@ -43,12 +41,9 @@ AGAIN_S = 60.0
 """While the broker refuses a topic, all is sent again after so many seconds: its access list
 may have been mended."""
 
-STEADY_S = 10.0
-"""A connection that holds so long works again; before, no all-clear goes into the log."""
-
 
 class Mqtt:
-    """A :class:`edge_app.sinks.Sink` that mends its connection itself and never raises.
+    """A :class:`edge_app.sinks.Sink` that mends its connection itself.
 
     Args:
         settings: Where the broker is, and this kiosk's name there.
@@ -76,8 +71,6 @@ class Mqtt:
         self._told_at: dict[str, float] = {}
         self._announced = 0
         self._announced_at = 0.0
-        self._reported: set[str] = set()
-        self._well_since: float | None = None
         # A kiosk that has not seen anything yet shows a fault, whatever the broker remembers.
         self._tell_signal("starting")
 
@@ -107,7 +100,11 @@ class Mqtt:
         self._pump()
 
     def report(self, vitals: Vitals) -> None:
-        """Tell how the kiosk is doing, figures now and then; log troubles once."""
+        """Tell how the kiosk is doing, figures now and then.
+
+        Raises:
+            BrokerError: There is no connection, or the broker refuses something.
+        """
         now = vitals.time
         self._tell_number("fps", vitals.fps, now)
         self._tell_number("temperature", vitals.temperature_c, now)
@@ -119,7 +116,8 @@ class Mqtt:
         if self._announced != self._notes.sessions:
             self._announced_at = now
         self._pump()
-        self._log_trouble(now)
+        if (trouble := self.trouble) is not None:
+            raise BrokerError(trouble)
 
     def close(self) -> None:
         """Say that the kiosk was stopped, and leave; a second call does nothing.
@@ -188,20 +186,6 @@ class Mqtt:
         for key, payload in self._state.items():
             self._link.send(f"{self._base}/{key}", payload)
         self._link.send(f"{self._base}/availability", ONLINE)
-
-    def _log_trouble(self, now: float) -> None:
-        trouble = self._link.trouble
-        if trouble is not None:
-            self._well_since = None
-            if trouble not in self._reported:
-                self._reported.add(trouble)
-                log.warning("%s", trouble)
-            return
-        if self._well_since is None:
-            self._well_since = now
-        if self._reported and now - self._well_since >= STEADY_S:
-            self._reported.clear()
-            log.info("MQTT broker: works again")
 
 
 def _throttling(throttled: tuple[str, ...] | None) -> dict[str, Any]:

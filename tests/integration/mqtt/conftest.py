@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_app.domain import Observation, Signal, Vitals
+from edge_app.errors import BrokerError
 from edge_app.settings import Settings, replace_settings
 from edge_app.sinks.mqtt import Mqtt
 
@@ -160,7 +162,8 @@ class Driven(Mqtt):
     def beat(self, after: float = 0.0, **vitals: Any) -> None:
         """Take in vitals, so many seconds after the last; what is not named stays."""
         self.vitals = replace(self.vitals, time=self.vitals.time + after, **vitals)
-        self.report(self.vitals)
+        with suppress(BrokerError):  # told by ``trouble``
+            self.report(self.vitals)
 
     def until(self, condition: Callable[[], object]) -> None:
         """Beat until something is so."""

@@ -15,7 +15,7 @@ import pytest
 
 from edge_app.domain import Box, Face, Observation, Signal
 from edge_app.settings import Settings, replace_settings
-from edge_app.sinks import SelfMending, Sink, open_sinks
+from edge_app.sinks import Sink, open_sinks
 
 DISCOVERY = "homeassistant/device/mask_kiosk_door/config"
 SIGNALS = list(Signal)
@@ -44,7 +44,6 @@ def test_it_is_what_the_settings_ask_for(broker: Any) -> None:
     (sink,) = open_sinks(replace_settings(Settings(), asked))
     used: Sink = sink
     assert used.name == "mqtt"
-    assert isinstance(used, SelfMending)
     used.close()
     used.close()
 
