@@ -100,6 +100,16 @@ class JournalError(Temporary, OSError):
     """The event journal cannot be read or written: a full disk, a damaged file, a lock."""
 
 
+class JournalUnreadableError(Permanent, ValueError):
+    """A command cannot read the event journal that it was asked to show."""
+
+    exit_code = 2
+
+
+class SnapshotError(Temporary, OSError):
+    """A picture of a violation cannot be stored: a full disk, a file system without writing."""
+
+
 class BrokerError(Temporary, ConnectionError):
     """The MQTT broker cannot be reached, or refuses."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Mapping
+from pathlib import Path
 
 MICROSECONDS = 1_000_000
 
@@ -56,3 +58,13 @@ class Notifier:
     def more_time(self, seconds: float) -> None:
         """Ask not to be killed for so many seconds, while starting or stopping."""
         self.tell(f"EXTEND_TIMEOUT_USEC={int(seconds * MICROSECONDS)}")
+
+
+def state_directory(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """The folder that systemd made for what a service keeps; None when there is none.
+
+    Args:
+        environment: Where ``STATE_DIRECTORY`` stands; of several folders the first counts.
+    """
+    first = environment.get("STATE_DIRECTORY", "").split(":")[0]
+    return Path(first) if first else None

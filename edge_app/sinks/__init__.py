@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from edge_app.domain import Frame, Observation, Vitals
 from edge_app.errors import MissingPackageError
 from edge_app.settings import Settings
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Server", "Sink", "open_sinks"]
 
@@ -68,6 +71,7 @@ def open_sinks(settings: Settings) -> list[Sink]:
     wanted: list[tuple[bool, Callable[[Settings], Sink]]] = [
         (bool(settings.mqtt.host), _open_mqtt),
         (settings.web.metrics, _open_metrics),
+        (_wants_journal(settings), _open_journal),
     ]
     return [make(settings) for is_wanted, make in wanted if is_wanted]
 
@@ -91,3 +95,18 @@ def _require(module: str, package: str, setting: str) -> None:
         raise MissingPackageError(
             f"{setting} needs the package {package}: pip install -r deploy/requirements-network.txt"
         )
+
+
+def _wants_journal(settings: Settings) -> bool:
+    from edge_app.sinks.journal import journal_path
+
+    wanted = journal_path(settings.journal) is not None
+    if not wanted:
+        log.info("no journal: journal.path is empty, and there is no $STATE_DIRECTORY")
+    return wanted
+
+
+def _open_journal(settings: Settings) -> Sink:
+    from edge_app.sinks.journal import open_journal
+
+    return open_journal(settings.journal)

@@ -1,0 +1,400 @@
+"""The journal's file: SQLite with a versioned schema, its faults told apart, its size bounded.
+
+Migration: ``PRAGMA user_version`` counts the entries of :data:`MIGRATIONS` that were
+applied. An older file gets the missing ones when it is opened, each in one transaction
+together with its number, so that a power cut leaves the old version or the new. A file of
+a newer program is refused: it is never changed by a program that does not know it.
+
+Durability: write-ahead log with ``synchronous=FULL``, one disk flush per transaction. With
+``NORMAL`` a power cut would take back the last half minute of events, which is how long
+Linux keeps written pages in memory. A kiosk commits when the light changes and once a
+minute, so the flushes cost an SD card little.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from edge_app.errors import JournalError, SettingsError
+
+log = logging.getLogger(__name__)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE events (
+            id INTEGER PRIMARY KEY,         -- in the order in which they began
+            begin_ms INTEGER NOT NULL,      -- UTC, milliseconds since 1970, as the clock stood then
+            utc_offset_s INTEGER NOT NULL,  -- local time minus UTC
+            day TEXT NOT NULL,              -- local date of the beginning, YYYY-MM-DD
+            duration_s REAL NOT NULL,       -- from a clock that only moves forward
+            state TEXT NOT NULL,            -- open, ended, or cut: its end was not seen
+            kind TEXT NOT NULL,             -- signal: the light; trouble: a part that did not work
+            name TEXT NOT NULL,             -- the signal, or the part
+            reason TEXT NOT NULL,
+            people INTEGER NOT NULL,        -- most in view at once
+            confidence REAL                 -- of the verdicts that began it, 0..1
+        ) STRICT""",
+        "CREATE INDEX events_by_day ON events (day)",
+    ),
+)
+"""Statements that make each version out of the one before."""
+
+VERSION = len(MIGRATIONS)
+
+MAX_VERSION = 1000
+"""A file that names a higher version is damaged: no program will ever count so far."""
+
+COLUMN_NAMES = (
+    "id",
+    "begin_ms",
+    "utc_offset_s",
+    "day",
+    "duration_s",
+    "state",
+    "kind",
+    "name",
+    "reason",
+    "people",
+    "confidence",
+)
+COLUMNS = ", ".join(COLUMN_NAMES)
+
+BUSY_S = 0.25
+"""Patience with another program's lock. Somebody's own query takes milliseconds; a longer
+wait would hold up the other sinks, and the events are kept meanwhile anyway."""
+
+WAL_PAGES = 100
+"""The write-ahead log is folded into the file at so many pages of 4 KiB."""
+
+WAL_ROOM_BYTES = 600_000
+"""What the log may take beside the file: its pages and one large transaction."""
+
+PRIVATE_MODE = 0o600
+
+PRUNE_ROWS = 1000
+"""Rows that one call of :meth:`JournalFile.prune` deletes at most for each reason: a
+fraction of a second on an SD card, and more than a busy door adds between two calls."""
+
+VACUUM_PAGES = 256
+"""Pages of 4 KiB that one such call gives back to the disk at most: what its rows took, twice."""
+
+LOW_WATER = 0.9
+"""A file that grew too large shrinks to this part of its limit, so that it happens seldom."""
+
+KEEP_DAMAGED = 2
+"""Damaged files that stay beside the journal, for whoever may want to rescue something."""
+
+_HINTS = MappingProxyType(
+    {
+        sqlite3.SQLITE_FULL: "the disk is full: make room",
+        sqlite3.SQLITE_READONLY: "the file or its file system is read-only",
+        sqlite3.SQLITE_BUSY: "another program has it locked: close that program",
+        sqlite3.SQLITE_LOCKED: "another program has it locked: close that program",
+        sqlite3.SQLITE_CANTOPEN: "it cannot be opened: is the disk full, or the folder read-only?",
+        sqlite3.SQLITE_IOERR: "the disk does not work as it should: is it full, or the card worn?",
+        sqlite3.SQLITE_PERM: "access is forbidden: who owns it?",
+        sqlite3.SQLITE_CORRUPT: "it is damaged",
+        sqlite3.SQLITE_NOTADB: "it is damaged, or not a journal",
+    }
+)
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_PRIMARY = 0xFF
+"""SQLite's extended error codes hold the primary one in their lowest byte."""
+
+
+class DamagedJournalError(JournalError):
+    """The file is no SQLite file, or its contents contradict each other."""
+
+
+@dataclass(slots=True)
+class Row:
+    """One stretch as the file holds it; see :data:`MIGRATIONS` for the meanings.
+
+    ``id`` is None until the stretch was written once.
+    """
+
+    begin_ms: int
+    utc_offset_s: int
+    day: str
+    kind: str
+    name: str
+    reason: str
+    duration_s: float = 0.0
+    state: str = "open"
+    people: int = 0
+    confidence: float | None = None
+    id: int | None = None
+
+
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turn SQLite's and the system's errors into one line about ``path``.
+
+    Raises:
+        DamagedJournalError: The file is damaged.
+        JournalError: Anything else went wrong.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY
+        kind = DamagedJournalError if code in _DAMAGE else JournalError
+        words = _HINTS.get(code)
+        raise kind(f"{path}: {words} ({error})" if words else f"{path}: {error}") from None
+    except JournalError:
+        raise
+    except OSError as error:
+        raise JournalError(f"{path}: cannot be opened: {error.strerror or error}") from None
+
+
+class JournalFile:
+    """An open journal; made, or brought to the newest version, as needed.
+
+    Used by one thread at a time. All methods raise as :func:`told` does.
+
+    Args:
+        path: Where; its folder must be there. A new file is private to its owner, an old
+            one is made so.
+
+    Raises:
+        SettingsError: It is another program's file, or that of a newer version of this one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with told(path):
+            _make_if_missing(path)
+            self._db = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=rw",
+                uri=True,
+                timeout=BUSY_S,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            try:
+                self._prepare()
+                self._inode = path.stat().st_ino
+            except BaseException:
+                self._db.close()
+                raise
+
+    def check(self) -> None:
+        """Read the whole file and look for damage: seconds for a large one."""
+        with told(self.path):
+            found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise DamagedJournalError(f"{self.path}: it is damaged ({' '.join(found.split())})")
+
+    def cut_open(self) -> int:
+        """Close what an earlier run left open, at its last refresh; returns how many."""
+        with told(self.path), self._transaction():
+            return self._db.execute("UPDATE events SET state = 'cut' WHERE state = 'open'").rowcount
+
+    def write(self, rows: Iterable[Row]) -> None:
+        """Insert or update rows in one transaction; afterwards they survive a power cut.
+
+        May be called again with the same rows after any error, even one that leaves open
+        whether the transaction happened: a row that is there already is not written twice.
+        """
+        with told(self.path), self._transaction():
+            for row in rows:
+                if row.id is None or not self._update(row):
+                    row.id = self._insert(row)
+
+    def prune(self, first_day: str, max_bytes: int) -> int:
+        """Delete a limited number of rows that are too old or too many; shrink the file.
+
+        Args:
+            first_day: Rows of earlier days go, ``YYYY-MM-DD``.
+            max_bytes: The oldest rows go while the file and its log may exceed this.
+
+        Returns:
+            How many rows were deleted; more remain to be deleted if that is at least
+            :data:`PRUNE_ROWS`.
+        """
+        with told(self.path):
+            with self._transaction():
+                deleted = self._db.execute(
+                    "DELETE FROM events WHERE id IN (SELECT id FROM events "
+                    "WHERE day < ? AND state != 'open' ORDER BY id LIMIT ?)",
+                    (first_day, PRUNE_ROWS),
+                ).rowcount
+            deleted += self._delete_oldest(max_bytes - WAL_ROOM_BYTES)
+            if self._pragma("freelist_count"):
+                # execute() would stop after the first page.
+                self._db.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+                self._pragma("wal_checkpoint(TRUNCATE)")
+        return deleted
+
+    def in_place(self) -> bool:
+        """Whether the name still leads to this file: nobody removed or replaced it."""
+        try:
+            return self.path.stat().st_ino == self._inode
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Fold the log into the file and let go of it; a second call does nothing."""
+        with told(self.path):
+            self._db.close()
+
+    def _prepare(self) -> None:
+        pragma = self._pragma
+        version = check_schema(self._db, self.path)
+        if self.path.stat().st_mode & ~PRIVATE_MODE & 0o777:
+            self.path.chmod(PRIVATE_MODE)
+            log.warning("%s: was open to others; now it is private (mode 600)", self.path)
+        pragma("auto_vacuum = INCREMENTAL")  # only has a meaning before the first table
+        pragma("journal_mode = WAL")
+        pragma("synchronous = FULL")
+        pragma(f"wal_autocheckpoint = {WAL_PAGES}")
+        pragma(f"journal_size_limit = {WAL_ROOM_BYTES}")
+        pragma("cell_size_check = ON")
+        pragma("trusted_schema = OFF")
+        for number in range(version, VERSION):
+            with self._transaction():
+                for statement in MIGRATIONS[number]:
+                    self._db.execute(statement)
+                pragma(f"user_version = {number + 1}")
+
+    def _pragma(self, text: str) -> Any:
+        found = self._db.execute(f"PRAGMA {text}").fetchone()
+        return found and found[0]
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    def _update(self, row: Row) -> bool:
+        return bool(
+            self._db.execute(
+                "UPDATE events SET duration_s = ?, state = ?, people = ?, confidence = ? "
+                "WHERE id = ? AND begin_ms = ? AND name = ?",
+                (
+                    row.duration_s,
+                    row.state,
+                    row.people,
+                    row.confidence,
+                    row.id,
+                    row.begin_ms,
+                    row.name,
+                ),
+            ).rowcount
+        )
+
+    def _insert(self, row: Row) -> int | None:
+        return self._db.execute(
+            f"INSERT INTO events ({COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants
+            (
+                row.begin_ms,
+                row.utc_offset_s,
+                row.day,
+                row.duration_s,
+                row.state,
+                row.kind,
+                row.name,
+                row.reason,
+                row.people,
+                row.confidence,
+            ),
+        ).lastrowid
+
+    def _delete_oldest(self, limit: int) -> int:
+        pages, free, size = (
+            self._pragma(name) for name in ("page_count", "freelist_count", "page_size")
+        )
+        used = (pages - free) * size
+        if used <= limit:
+            return 0
+        (rows,) = self._db.execute("SELECT count(*) FROM events").fetchone()
+        surplus = int(rows * (1 - LOW_WATER * limit / used)) + 1
+        with self._transaction():
+            return self._db.execute(
+                "DELETE FROM events WHERE id IN (SELECT id FROM events "
+                "WHERE state != 'open' ORDER BY id LIMIT ?)",
+                (min(surplus, PRUNE_ROWS),),
+            ).rowcount
+
+
+def check_schema(db: sqlite3.Connection, path: Path) -> int:
+    """The version of a journal, 0 for an empty file.
+
+    Raises:
+        SettingsError: It is another program's file, or that of a newer version of this one.
+        DamagedJournalError: Its version or its tables cannot be right.
+        sqlite3.Error: It cannot be read.
+    """
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if tables and "events" not in tables:
+        raise SettingsError(f"journal.path = {path}: is another program's file; name another one")
+    if not 0 <= version <= MAX_VERSION or bool(version) != bool(tables):
+        raise DamagedJournalError(f"{path}: it is damaged (version {version} cannot be right)")
+    if version > VERSION:
+        raise SettingsError(
+            f"journal.path = {path}: was written by a newer mask-kiosk (version {version}, this "
+            f"one knows {VERSION}); install that, or name another file"
+        )
+    if version == VERSION:
+        found = tuple(row[1] for row in db.execute("PRAGMA table_info(events)"))
+        if found != COLUMN_NAMES:
+            raise DamagedJournalError(f"{path}: it is damaged (its columns cannot be right)")
+    return version
+
+
+def move_aside(path: Path, stamp: str) -> Path:
+    """Give a damaged journal another name, so that a new one can begin; keeps the last few.
+
+    Args:
+        path: The journal; nobody may have it open any more.
+        stamp: What to put into the new name, e.g. the time.
+
+    Returns:
+        The new name.
+
+    Raises:
+        JournalError: It cannot be renamed.
+    """
+    with told(path):
+        target = path.with_name(f"{path.name}.damaged-{stamp}")
+        if target.exists():
+            raise JournalError(f"{path}: it is damaged, and {target.name} is there already")
+        path.rename(target)
+        wal = path.with_name(f"{path.name}-wal")
+        if wal.exists():  # a rescuer needs both; left here it would be taken for the new file's
+            wal.rename(target.with_name(f"{target.name}-wal"))
+        path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
+        old = sorted(
+            p
+            for p in path.parent.iterdir()
+            if p.name.startswith(f"{path.name}.damaged-") and not p.name.endswith("-wal")
+        )
+        for one in old[:-KEEP_DAMAGED]:
+            one.unlink()
+            one.with_name(f"{one.name}-wal").unlink(missing_ok=True)
+    return target
+
+
+def _make_if_missing(path: Path) -> None:
+    """An empty file that only its owner may read.
+
+    An existing one is not opened: closing it again would drop the locks that SQLite holds on
+    it elsewhere in this process.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_MODE))

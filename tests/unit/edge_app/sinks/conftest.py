@@ -1,0 +1,72 @@
+"""Small disks of our own, and a hand-turned wall clock."""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ZONE = datetime.timezone(datetime.timedelta(hours=1))
+
+
+class Clock:
+    """A wall clock that stands where it was put."""
+
+    def __init__(self) -> None:
+        self.now = datetime.datetime(2026, 3, 2, 8, 0, 0, tzinfo=ZONE)
+
+    def __call__(self) -> datetime.datetime:
+        return self.now
+
+    def go(self, **by: float) -> None:
+        self.now += datetime.timedelta(**by)
+
+
+class Disk:
+    """A mounted tmpfs that can be filled, made larger, and made read-only."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def fill(self) -> None:
+        """Leave not one byte free."""
+        with (self.folder / "filler").open("ab", buffering=0) as filler:
+            for size in (65536, 4096):
+                try:
+                    while filler.write(bytes(size)) == size:
+                        pass
+                except OSError:
+                    continue
+
+    def empty(self) -> None:
+        (self.folder / "filler").unlink()
+
+    def remount(self, option: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{option}", str(self.folder)], check=True)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """A file system of one megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small tmpfs is not permitted here")
+    yield Disk(folder)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def names() -> Callable[[Path], list[str]]:
+    """The names in a folder."""
+    return lambda folder: sorted(path.name for path in folder.iterdir())
