@@ -47,6 +47,9 @@ KEPT_ROWS = 5000
 """Ended stretches that wait in memory, some 3 MB, while the file cannot be written: about a
 busy day's. After that the oldest are lost."""
 
+BATCH_ROWS = 500
+"""Of many kept rows so many are written at once: on a full disk a failed attempt costs little."""
+
 BYTES_PER_MB = 1_000_000
 
 Wall = Callable[[], datetime.datetime]
@@ -81,13 +84,14 @@ def open_journal(settings: JournalSettings) -> Journal:
 class _Stretch:
     """Something that goes on: a signal that is shown, or a part in trouble."""
 
-    __slots__ = ("began", "order", "row")
+    __slots__ = ("began", "order", "row", "stored")
 
     def __init__(self, kind: str, name: str, reason: str, began: float, order: int, wall: Wall):
         begin = wall()
         offset = begin.utcoffset() or datetime.timedelta()
         self.began = began
         self.order = order
+        self.stored = False
         self.row = Row(
             begin_ms=round(begin.timestamp() * 1000),
             utc_offset_s=round(offset.total_seconds()),
@@ -210,9 +214,8 @@ class Journal:
         stretch.row.state = "ended"
         self._ended.append(stretch)
         if len(self._ended) > KEPT_ROWS:
-            # One that the file holds already would stay open there for ever.
-            index = next(i for i, kept in enumerate(self._ended) if kept.row.id is None)
-            del self._ended[index]
+            # One that the file holds already, unended, would stay open there for ever.
+            self._ended.remove(next(kept for kept in self._ended if not kept.stored))
             self._lost += 1
 
     def _open(self) -> list[_Stretch]:
@@ -263,8 +266,13 @@ class Journal:
             if cut:
                 log.warning("%s: the last run ended without saying so", self._path)
         stretches = sorted([*self._ended, *self._open()], key=lambda s: s.order)
-        self._file.write(stretch.row for stretch in stretches)
-        self._ended.clear()
+        for begin in range(0, len(stretches), BATCH_ROWS):
+            batch = stretches[begin : begin + BATCH_ROWS]
+            self._file.write(stretch.row for stretch in batch)
+            for stretch in batch:
+                stretch.stored = True
+            done = set(batch)
+            self._ended = deque(stretch for stretch in self._ended if stretch not in done)
 
     def _prune(self) -> None:
         if self._pruned_at is None:

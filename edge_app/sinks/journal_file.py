@@ -252,7 +252,8 @@ class JournalFile:
         if self.path.stat().st_mode & ~PRIVATE_MODE & 0o777:
             self.path.chmod(PRIVATE_MODE)
             log.warning("%s: was open to others; now it is private (mode 600)", self.path)
-        pragma("auto_vacuum = INCREMENTAL")  # only has a meaning before the first table
+        if not version:
+            pragma("auto_vacuum = INCREMENTAL")  # only has a meaning before the first table
         pragma("journal_mode = WAL")
         pragma("synchronous = FULL")
         pragma(f"wal_autocheckpoint = {WAL_PAGES}")

@@ -135,10 +135,12 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
             version = check_schema(db, path)
         except SettingsError as error:
             raise JournalError(str(error)) from None
+        if not version:
+            raise JournalError(f"{path}: holds no events yet")
         if version != VERSION:
             raise JournalError(
-                f"{path}: has no events of this version ({version}, not {VERSION}); the kiosk "
-                "brings it up to date when it starts"
+                f"{path}: was written by an older mask-kiosk (version {version}, not {VERSION}); "
+                "the kiosk brings it up to date when it starts"
             )
         yield db
 

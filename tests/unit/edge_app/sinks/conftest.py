@@ -66,6 +66,51 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+class Card:
+    """An ext4 file system in an image file, like an SD card's."""
+
+    def __init__(self, image: Path, folder: Path) -> None:
+        self.image = image
+        self.folder = folder
+
+    def mount(self) -> None:
+        subprocess.run(
+            ["mount", "-o", "loop", str(self.image), str(self.folder)],
+            check=True,
+            capture_output=True,
+        )
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", str(self.folder)], check=True, capture_output=True)
+
+    def fail(self) -> None:
+        """What Linux does with a card that gives errors: read-only at once, open files too."""
+        subprocess.run(["mount", "-o", "remount,abort", str(self.folder)], check=True)
+
+    def repair(self) -> None:
+        """Unmount, check and mount again; nobody may have a file open."""
+        self.unmount()
+        subprocess.run(["fsck.ext4", "-p", str(self.image)], capture_output=True)
+        self.mount()
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Iterator[Card]:
+    it = Card(tmp_path / "card.img", tmp_path / "card")
+    it.folder.mkdir()
+    if any(shutil.which(tool) is None for tool in ("mkfs.ext4", "fsck.ext4", "mount")):
+        pytest.skip("needs mkfs.ext4, fsck.ext4 and mount")
+    with it.image.open("wb") as file:
+        file.truncate(16 * 1024 * 1024)
+    subprocess.run(["mkfs.ext4", "-q", str(it.image)], check=True)
+    try:
+        it.mount()
+    except subprocess.CalledProcessError:
+        pytest.skip("mounting an image file is not permitted here")
+    yield it
+    subprocess.run(["umount", "--lazy", str(it.folder)], check=True)
+
+
 @pytest.fixture
 def names() -> Callable[[Path], list[str]]:
     """The names in a folder."""
