@@ -72,6 +72,7 @@ def open_sinks(settings: Settings) -> list[Sink]:
         (bool(settings.mqtt.host), _open_mqtt),
         (settings.web.metrics, _open_metrics),
         (_wants_journal(settings), _open_journal),
+        (settings.snapshots.enabled, _open_snapshots),
     ]
     return [make(settings) for is_wanted, make in wanted if is_wanted]
 
@@ -110,3 +111,9 @@ def _open_journal(settings: Settings) -> Sink:
     from edge_app.sinks.journal import open_journal
 
     return open_journal(settings.journal)
+
+
+def _open_snapshots(settings: Settings) -> Sink:
+    from edge_app.sinks.snapshots import Snapshots, snapshots_folder
+
+    return Snapshots(snapshots_folder(settings.snapshots), settings.snapshots)
