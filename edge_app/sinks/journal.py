@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from edge_app.backoff import Backoff
 from edge_app.domain import SIGNAL_OF_STATE, Frame, Observation, Signal, Vitals
 from edge_app.errors import JournalError, SettingsError
 from edge_app.settings import JournalSettings
@@ -39,9 +40,6 @@ minute is about 20 MB a day of writing, nothing to an SD card."""
 
 PRUNE_S = 600.0
 """How often old rows are looked for."""
-
-RETRY_S = 1.0
-"""Least pause between two attempts to write after a failed one; the daemon's own are longer."""
 
 KEPT_ROWS = 5000
 """Ended stretches that wait in memory, some 3 MB, while the file cannot be written: about a
@@ -138,6 +136,7 @@ class Journal:
         self._order = 0
         self._lost = 0
         self._fault: str | None = None
+        self._backoff = Backoff()
         self._retry_at = float("-inf")
         self._saved_at = float("-inf")
         self._pruned_at: float | None = None
@@ -237,7 +236,7 @@ class Journal:
             self._rescued(self._write_and_prune)
         except JournalError as error:
             self._leave_file()
-            self._fault, self._retry_at = str(error), self._now + RETRY_S
+            self._fault, self._retry_at = str(error), self._now + self._backoff.failed()
             raise
         self._saved_at = self._now
         self._say_that_it_works()
@@ -288,10 +287,10 @@ class Journal:
             self._pruned_at = self._now
 
     def _say_that_it_works(self) -> None:
-        if self._fault is None:
-            return
-        log.warning("%s: written again; %d events were lost", self._path, self._lost)
-        self._fault, self._lost = None, 0
+        self._backoff.worked()
+        if self._fault is not None:
+            log.warning("%s: written again; %d events were lost", self._path, self._lost)
+            self._fault, self._lost = None, 0
 
     def _leave_file(self) -> None:
         file, self._file = self._file, None

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import cv2
 
+from edge_app.backoff import Backoff
 from edge_app.domain import (
     SIGNAL_OF_STATE,
     Face,
@@ -44,9 +45,10 @@ EXPIRE_S = 3600.0
 
 BYTES_PER_MB = 1_000_000
 
+PARTIAL_NAME = ".picture.partial"
+
 _STAMP = "%Y%m%dT%H%M%S"
 _NAME = re.compile(r"(\d{8}T\d{6})\.\d{3}Z-[A-Z_]+-\d+\.jpg", re.ASCII)
-_PARTIAL = re.compile(rf"\.{_NAME.pattern}\.partial", re.ASCII)
 
 Wall = Callable[[], datetime.datetime]
 """The wall clock, with its offset from UTC."""
@@ -81,6 +83,10 @@ class Snapshots:
         self._wall = wall
         self._taken: set[tuple[int, MaskState]] = set()
         self._expired_at = float("-inf")
+        self._fault: str | None = None
+        self._largest = 0
+        self._backoff = Backoff()
+        self._retry_at = float("-inf")
 
     def handle(self, observation: Observation, frame: Frame | None) -> None:
         """Keep a picture of each new violation in this frame.
@@ -92,74 +98,88 @@ class Snapshots:
         self._taken = {taken for taken in self._taken if taken[0] in present}
         if frame is None:
             return
-        before = len(self._taken)
         for track, face in _violations(observation):
             state = track.state
             if state is None or (track.id, state) in self._taken:
                 continue
+            self._ready(observation.time)
             others = [other.box for other in observation.faces if other is not face]
             others += [t.box for t in observation.tracks if t is not track and t.unseen > 0]
-            self._store(
-                f"{self._stamp()}-{SIGNAL_OF_STATE[state]}-{track.id}.jpg",
-                _jpeg(show_only(frame.image, face.box, others)),
-            )
-            self._taken.add((track.id, state))
-        if len(self._taken) > before:
-            self._expire()
+            content = _jpeg(show_only(frame.image, face.box, others))
+            self._largest = max(self._largest, len(content))
+            name = f"{self._stamp()}-{SIGNAL_OF_STATE[state]}-{track.id}.jpg"
+            with self._told(observation.time):
+                self._write(name, content)
+                self._taken.add((track.id, state))
+                self._expire()
 
     def report(self, vitals: Vitals) -> None:
-        """Delete old pictures when it is time.
+        """Delete old pictures when it is time; after trouble see whether it is over.
 
         Raises:
-            SnapshotError: The folder cannot be read, or a picture not deleted.
+            SnapshotError: Pictures can still not be stored or deleted.
         """
-        if vitals.time - self._expired_at >= EXPIRE_S:
+        if self._fault is None and vitals.time - self._expired_at < EXPIRE_S:
+            return
+        self._ready(vitals.time)
+        with self._told(vitals.time):
+            if self._fault is not None:
+                self._write(None, bytes(self._largest))
             self._expire()
-            self._expired_at = vitals.time
+        self._expired_at = vitals.time
 
     def close(self) -> None:
         """Nothing is open between two pictures."""
+
+    def _ready(self, now: float) -> None:
+        """In trouble nothing is tried before it is time."""
+        if self._fault is not None and now < self._retry_at:
+            raise SnapshotError(self._fault)
 
     def _stamp(self) -> str:
         now = self._wall().astimezone(datetime.UTC)
         return f"{now:{_STAMP}}.{now.microsecond // 1000:03d}Z"
 
-    def _store(self, name: str, content: bytes) -> None:
-        partial = self._folder / f".{name}.partial"
-        with self._told():
-            try:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-                with os.fdopen(os.open(partial, flags, PRIVATE_FILE), "wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
+    def _write(self, name: str | None, content: bytes) -> None:
+        """Write a picture, whole or not at all; without a name only try whether it could be."""
+        partial = self._folder / PARTIAL_NAME
+        partial.unlink(missing_ok=True)
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            with os.fdopen(os.open(partial, flags, PRIVATE_FILE), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            if name is not None:
                 partial.replace(self._folder / name)
-            finally:
-                partial.unlink(missing_ok=True)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def _expire(self) -> None:
-        """Delete pictures that are too old or too many, and halves that a crash left."""
+        """Delete pictures that are too old or too many, and a half one that a crash left."""
+        (self._folder / PARTIAL_NAME).unlink(missing_ok=True)
         oldest = self._wall() - datetime.timedelta(days=self._settings.keep_days)
         limit = self._settings.max_mb * BYTES_PER_MB
         total = 0
-        with self._told():
-            for file in sorted(self._folder.iterdir(), reverse=True):
-                if _PARTIAL.fullmatch(file.name):
-                    file.unlink(missing_ok=True)
-                if not (found := _NAME.fullmatch(file.name)):
-                    continue  # not ours
-                total += file.lstat().st_size
-                if total > limit or _time_of(found[1]) < oldest:
-                    file.unlink(missing_ok=True)
+        for file in sorted(self._folder.iterdir(), reverse=True):
+            if not (found := _NAME.fullmatch(file.name)):
+                continue  # not ours
+            total += file.lstat().st_size
+            if total > limit or _time_of(found[1]) < oldest:
+                file.unlink(missing_ok=True)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _told(self, now: float) -> Iterator[None]:
+        """Remember trouble, and that it is over."""
         try:
             yield
         except OSError as error:
-            raise SnapshotError(
-                f"{self._folder}: a picture cannot be stored or deleted: {error.strerror or error}"
-            ) from None
+            why = error.strerror or str(error)
+            self._fault = f"{self._folder}: pictures cannot be stored or deleted: {why}"
+            self._retry_at = now + self._backoff.failed()
+            raise SnapshotError(self._fault) from None
+        self._fault = None
+        self._backoff.worked()
 
 
 def snapshots_folder(settings: SnapshotSettings) -> Path:

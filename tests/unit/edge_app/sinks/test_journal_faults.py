@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
+from edge_app.backoff import BACKOFF_S
 from edge_app.domain import Observation, Signal, Vitals
 from edge_app.errors import JournalError
 from edge_app.settings import JournalSettings
 from edge_app.sinks import journal
-from edge_app.sinks.journal import BATCH_ROWS, FILE_NAME, PRUNE_S, REFRESH_S, RETRY_S, Journal
+from edge_app.sinks.journal import BATCH_ROWS, FILE_NAME, PRUNE_S, REFRESH_S, Journal
 from edge_app.sinks.journal_file import KEEP_DAMAGED, JournalFile, Row
 from edge_app.sinks.journal_reader import each_event, recent
 
@@ -27,17 +28,24 @@ SIGNALS = (Signal.IDLE, Signal.NO_MASK)
 
 
 class Door:
-    """A journal and what happens in front of it: event ``i`` begins at second ``i``."""
+    """A journal and what happens in front of it: an event a second."""
 
     def __init__(self, path: Path, clock: Any) -> None:
         self.path = path
         self.journal = Journal(path, SETTINGS, clock)
         self.count = 0
+        self.time = 0.0
 
     def next(self) -> None:
         """The next event."""
         i, self.count = self.count, self.count + 1
-        self.journal.handle(Observation(i, float(i), SIGNALS[i % 2], f"event {i}"), None)
+        at, self.time = self.time, self.time + 1
+        self.journal.handle(Observation(i, at, SIGNALS[i % 2], f"event {i}"), None)
+
+    def recovers(self) -> None:
+        """Time passes until the journal tries again, then the next event comes."""
+        self.time += BACKOFF_S[1]
+        self.next()
 
     def fails(self, words: str) -> None:
         """The next event is not accepted, and the error is one line about the file."""
@@ -100,9 +108,10 @@ def test_a_full_disk_loses_nothing_and_is_told(
     for _ in range(20):
         it.fails("full")
     disk.empty()
-    it.next()
+    it.recovers()
     assert it.written == numbers(range(it.count))
-    assert [e.duration_s for e in each_event(it.path)][:-1] == [1.0] * (it.count - 1)
+    durations = [event.duration_s for event in each_event(it.path)]
+    assert durations == [1.0] * (it.count - 2) + [1.0 + BACKOFF_S[1], 0.0]
     assert "written again; 0 events were lost" in caplog.text
     it.close()
     assert sound(it.path)
@@ -114,7 +123,7 @@ def test_a_disk_that_is_full_at_the_start(door: Any, disk: Any) -> None:
     it.fails("full")
     it.fails("full")
     disk.empty()
-    it.next()
+    it.recovers()
     assert it.written == numbers(range(3))
 
 
@@ -127,7 +136,7 @@ def test_a_card_that_turns_read_only_loses_nothing(
     for _ in range(5):
         it.fails("")
     card.repair()
-    it.next()
+    it.recovers()
     assert it.written == numbers(range(it.count))
     assert "written again; 0 events were lost" in caplog.text
     it.close()
@@ -139,7 +148,7 @@ def test_a_disk_that_is_read_only_at_the_start(door: Any, disk: Any) -> None:
     it = door(disk.folder / FILE_NAME)
     it.fails("Read-only file system")
     disk.remount("rw")
-    it.next()
+    it.recovers()
     assert it.written == numbers(range(2))
 
 
@@ -156,7 +165,7 @@ def test_more_than_can_be_kept_is_counted(
         it.fails("full")
     assert len(it.written) == before
     disk.empty()
-    it.next()
+    it.recovers()
     kept = it.written
     lost = it.count - len(kept)
     assert 140 < lost < 160
@@ -175,7 +184,7 @@ def test_many_kept_events_are_written_in_order(door: Any, disk: Any) -> None:
         with pytest.raises(JournalError):
             it.next()
     disk.empty()
-    it.next()
+    it.recovers()
     assert it.written == ["event 0", "full", *numbers(range(1, it.count))]
 
 
@@ -220,7 +229,7 @@ def test_a_file_that_another_process_has_locked_loses_nothing(door: Any) -> None
         it.fails("another program has it locked")
         print(file=other.stdin, flush=True)
         assert other.stdout.readline() == "free\n"
-        it.next()
+        it.recovers()
         print(file=other.stdin, flush=True)
     assert it.written == numbers(range(4))
 
@@ -231,8 +240,8 @@ def test_between_two_attempts_the_disk_is_left_alone(door: Any, disk: Any) -> No
     it.fails("full")
     disk.empty()
     with pytest.raises(JournalError, match="full"):
-        it.journal.report(Vitals(RETRY_S / 2))
-    it.journal.report(Vitals(RETRY_S))
+        it.journal.report(Vitals(BACKOFF_S[0] / 2))
+    it.journal.report(Vitals(BACKOFF_S[0]))
     assert it.written == numbers(range(1))
 
 
@@ -250,7 +259,7 @@ def test_a_commit_of_which_nobody_knows_is_not_written_twice(
     with monkeypatch.context() as patch:
         patch.setattr(JournalFile, "write", fails_after_the_commit)
         it.fails("does not work")
-    it.next()
+    it.recovers()
     assert it.written == numbers(range(3))
 
 
@@ -336,9 +345,9 @@ def test_damage_that_shows_while_the_kiosk_runs(door: Any, tmp_path: Path, names
         file.seek(3 * 4096)
         file.write(random.Random(3).randbytes(size // 2 // 4096 * 4096))
     it.journal.report(Vitals(PRUNE_S))
-    it.count = int(PRUNE_S) + 1
+    it.time = PRUNE_S + 1
     it.next()
-    assert it.written == numbers(range(1), range(it.count - 1, it.count))
+    assert it.written == numbers(range(2))
     it.close()
     assert sound(path)
     assert f"{FILE_NAME}.damaged-20260302-080000" in names(tmp_path)
@@ -384,7 +393,7 @@ def test_a_damaged_file_on_a_read_only_disk_waits(door: Any, disk: Any) -> None:
     it = door(path)
     it.fails("Read-only file system")
     disk.remount("rw")
-    it.next()
+    it.recovers()
     assert it.written == numbers(range(2))
 
 

@@ -27,7 +27,7 @@ from edge_app.domain import (
 from edge_app.errors import SettingsError, SnapshotError
 from edge_app.settings import Settings, SnapshotSettings, replace_settings
 from edge_app.sinks import Sink, open_sinks
-from edge_app.sinks.snapshots import EXPIRE_S, Snapshots, snapshots_folder
+from edge_app.sinks.snapshots import EXPIRE_S, PARTIAL_NAME, Snapshots, snapshots_folder
 
 BARE, WRONG, MASKED = MaskState.WITHOUT_MASK, MaskState.INCORRECT_MASK, MaskState.WITH_MASK
 LEFT, RIGHT, FAR = Box(20, 40, 80, 100), Box(180, 40, 240, 100), Box(120, 10, 138, 28)
@@ -48,7 +48,9 @@ def frame() -> Frame:
     return Frame(picture(), 0.0, 0)
 
 
-def scene(*people: tuple[int, Box, MaskState | None], lost: tuple[int, ...] = ()) -> Observation:
+def scene(
+    *people: tuple[int, Box, MaskState | None], lost: tuple[int, ...] = (), time: float = 0.0
+) -> Observation:
     """People by track, box and state; those in ``lost`` are followed but not found."""
     tracks = tuple(
         Track(number, box, state, 1.0, 0.3 if number in lost else 0.0, 5)
@@ -59,7 +61,7 @@ def scene(*people: tuple[int, Box, MaskState | None], lost: tuple[int, ...] = ()
         for number, box, state in people
         if number not in lost
     )
-    return Observation(0, 0.0, Signal.NO_MASK, "somebody", faces, tracks)
+    return Observation(0, time, Signal.NO_MASK, "somebody", faces, tracks)
 
 
 def is_clear(image: Image, box: Box) -> bool:
@@ -179,7 +181,7 @@ def segments(jpeg: bytes) -> set[int]:
 def test_old_pictures_are_deleted(camera: Snapshots, folder: Path, clock: Any, names: Any) -> None:
     camera.handle(scene((1, LEFT, BARE)), frame())
     (folder / "holiday.jpg").write_bytes(b"not ours")
-    (folder / ".20260302T070000.000Z-NO_MASK-1.jpg.partial").write_bytes(b"half")
+    (folder / PARTIAL_NAME).write_bytes(b"half")
     clock.go(days=6.9)
     camera.report(Vitals(0.0))
     assert names(folder) == ["20260302T070000.000Z-NO_MASK-1.jpg", "holiday.jpg"]
@@ -216,13 +218,35 @@ def test_a_full_disk_leaves_no_half_picture_and_takes_it_when_there_is_room(
     folder = disk.folder / "snapshots"
     camera = Snapshots(folder, SETTINGS, clock)
     disk.fill()
-    for _ in range(3):
+    for time in (0.0, 0.5, 1.0, 2.5, 3.5):
         with pytest.raises(SnapshotError, match="No space left on device"):
-            camera.handle(scene((1, LEFT, BARE)), frame())
+            camera.handle(scene((1, LEFT, BARE), time=time), frame())
         assert names(folder) == []
     disk.empty()
-    camera.handle(scene((1, LEFT, BARE)), frame())
+    with pytest.raises(SnapshotError, match="No space left on device"):
+        camera.handle(scene((1, LEFT, BARE), time=3.6), frame())
+    camera.handle(scene((1, LEFT, BARE), time=40), frame())
     assert len(names(folder)) == 1
+
+
+def test_trouble_lasts_until_a_picture_could_be_stored_again(
+    disk: Any, clock: Any, names: Any
+) -> None:
+    folder = disk.folder / "snapshots"
+    camera = Snapshots(folder, SETTINGS, clock)
+    camera.report(Vitals(0))
+    disk.fill()
+    camera.report(Vitals(1))
+    with pytest.raises(SnapshotError, match="No space left on device"):
+        camera.handle(scene((1, LEFT, BARE), time=1.5), frame())
+    camera.handle(scene(time=1.6), frame())
+    for time in range(2, 40):
+        with pytest.raises(SnapshotError, match="No space left on device"):
+            camera.report(Vitals(float(time)))
+    disk.empty()
+    camera.report(Vitals(80))
+    camera.report(Vitals(81))
+    assert names(folder) == []
 
 
 def test_a_read_only_disk_is_temporary(disk: Any, clock: Any, names: Any) -> None:
@@ -231,16 +255,17 @@ def test_a_read_only_disk_is_temporary(disk: Any, clock: Any, names: Any) -> Non
     with pytest.raises(SnapshotError, match="Read-only file system"):
         camera.handle(scene((1, LEFT, BARE)), frame())
     disk.remount("rw")
-    camera.handle(scene((1, LEFT, BARE)), frame())
+    camera.handle(scene((1, LEFT, BARE), time=1), frame())
     assert len(names(disk.folder / "snapshots")) == 1
 
 
 def test_a_folder_that_somebody_removed_is_temporary(camera: Snapshots, folder: Path) -> None:
     folder.rmdir()
-    with pytest.raises(SnapshotError, match="No such file or directory"):
-        camera.handle(scene((1, LEFT, BARE)), frame())
-    with pytest.raises(SnapshotError, match="No such file or directory"):
-        camera.report(Vitals(0.0))
+    for time in (0.0, 1.0):
+        with pytest.raises(SnapshotError, match="No such file or directory"):
+            camera.handle(scene((1, LEFT, BARE), time=time), frame())
+        with pytest.raises(SnapshotError, match="No such file or directory"):
+            camera.report(Vitals(time))
 
 
 @pytest.mark.parametrize(
