@@ -1,4 +1,4 @@
-"""The command line: ``python -m edge_app run | demo | replay | check | bench``.
+"""The command line: ``python -m edge_app run | demo | replay | events | check | bench``.
 
 Exit codes: 0 all well, 1 a check failed, 2 bad usage or input, 130 stopped by Ctrl-C. The
 modules behind a command are imported when it runs, so that ``--help`` is quick.
@@ -7,6 +7,7 @@ modules behind a command are imported when it runs, so that ``--help`` is quick.
 from __future__ import annotations
 
 import argparse
+import datetime
 import logging
 import os
 import sys
@@ -78,6 +79,13 @@ def _replay(options: argparse.Namespace) -> int:
 
     wishes = Wishes(options.expect, options.annotate, options.report, options.show)
     return run_replay(options.videos, _settings(options), wishes, sys.stdout)
+
+
+def _events(options: argparse.Namespace) -> int:
+    from edge_app.events import Wishes, run_events
+
+    wishes = Wishes(options.file, options.day, options.csv, options.chart, options.daily)
+    return run_events(_settings(options), wishes, sys.stdout)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -152,6 +160,16 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--report", type=Path, metavar="OUT.json", help="every face, as JSON")
     replay.add_argument("--show", action="store_true", help="live window; Q quits")
 
+    events = command("events", _events, [common], "show what the light showed, and when")
+    events.add_argument(
+        "--file", type=Path, metavar="events.sqlite3", help="default: as the settings say"
+    )
+    events.add_argument("--day", type=_day, metavar="YYYY-MM-DD", help="of this day alone")
+    form = events.add_mutually_exclusive_group()
+    form.add_argument("--csv", type=Path, metavar="OUT.csv", help="write a table for a spreadsheet")
+    form.add_argument("--chart", action="store_true", help="a day by hours; default: today")
+    form.add_argument("--daily", action="store_true", help="how often and how long per day")
+
     command("check", _check, [common, device], "test models, runtime, camera, pins and supply")
 
     bench = command("bench", _bench, [common], "measure milliseconds per stage")
@@ -167,3 +185,10 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
     return value
+
+
+def _day(text: str) -> datetime.date:
+    try:
+        return datetime.datetime.strptime(text, "%Y-%m-%d").date()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a day like 2026-03-31") from None

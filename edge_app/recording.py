@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,7 +12,7 @@ from typing import Self
 import cv2
 
 from edge_app.domain import Image
-from edge_app.errors import OutputError, UsageError
+from edge_app.errors import KioskError, OutputError, UsageError
 
 VIDEO_SUFFIX = ".mp4"
 """The one container that is written; every OpenCV wheel can encode MPEG-4 into it."""
@@ -104,12 +106,25 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OutputError: The folder or the file cannot be written.
     """
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A hidden file beside ``path`` to write to; it takes that name if all went well.
+
+    Raises:
+        OutputError: The folder or the file cannot be written.
+    """
     make_folder(path.parent)
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
-        partial.write_bytes(content)
+        yield partial
         _replace(partial, path)
     except OSError as error:
+        if isinstance(error, KioskError):
+            raise
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
         partial.unlink(missing_ok=True)

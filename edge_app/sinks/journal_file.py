@@ -27,6 +27,9 @@ from edge_app.errors import JournalError, SettingsError
 
 log = logging.getLogger(__name__)
 
+APPLICATION_ID = int.from_bytes(b"mask")
+"""Marks the file as ours, also where its tables are damaged."""
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE events (
@@ -43,6 +46,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             confidence REAL                 -- of the verdicts that began it, 0..1
         ) STRICT""",
         "CREATE INDEX events_by_day ON events (day)",
+        f"PRAGMA application_id = {APPLICATION_ID}",
     ),
 )
 """Statements that make each version out of the one before."""
@@ -342,7 +346,8 @@ def check_schema(db: sqlite3.Connection, path: Path) -> int:
     """
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if tables and "events" not in tables:
+    ours = db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+    if tables and "events" not in tables and not ours:
         raise SettingsError(f"journal.path = {path}: is another program's file; name another one")
     if not 0 <= version <= MAX_VERSION or bool(version) != bool(tables):
         raise DamagedJournalError(f"{path}: it is damaged (version {version} cannot be right)")

@@ -95,6 +95,21 @@ def each_event(path: Path, day: datetime.date | None = None) -> Iterator[Event]:
             yield _event(row, path)
 
 
+def signal_before(path: Path, day: datetime.date) -> Event | None:
+    """What the light showed when a local day began, if the journal goes back so far.
+
+    Raises:
+        JournalError: As :func:`recent`.
+    """
+    with _reading(path) as db:
+        row = db.execute(
+            f"SELECT {COLUMNS} FROM events WHERE day < ? AND kind = 'signal' "  # noqa: S608 - constants
+            "ORDER BY id DESC LIMIT 1",
+            (day.isoformat(),),
+        ).fetchone()
+        return None if row is None else _event(row, path)
+
+
 def daily_counts(path: Path) -> list[DayCount]:
     """How often each signal and each trouble began per local day, the oldest day first.
 
