@@ -17,6 +17,7 @@ import contextlib
 import logging
 import os
 import sqlite3
+import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,9 @@ LOW_WATER = 0.9
 KEEP_DAMAGED = 2
 """Damaged files that stay beside the journal, for whoever may want to rescue something."""
 
+MESSAGE_LENGTH = 100
+"""Characters of SQLite's own words at most: they may quote a whole damaged schema."""
+
 _HINTS = MappingProxyType(
     {
         sqlite3.SQLITE_FULL: "the disk is full: make room",
@@ -151,8 +155,11 @@ def told(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY
         kind = DamagedJournalError if code in _DAMAGE else JournalError
-        words = _HINTS.get(code)
-        raise kind(f"{path}: {words} ({error})" if words else f"{path}: {error}") from None
+        said = textwrap.shorten(str(error), MESSAGE_LENGTH)
+        words = f"{_HINTS[code]} ({said})" if code in _HINTS else said
+        raise kind(f"{path}: {words}") from None
+    except UnicodeDecodeError:  # noise that SQLite's own message would have quoted
+        raise DamagedJournalError(f"{path}: it is damaged") from None
     except JournalError:
         raise
     except OSError as error:
@@ -184,6 +191,7 @@ class JournalFile:
                 check_same_thread=False,
             )
             try:
+                self._db.text_factory = decode
                 self._prepare()
                 self._inode = path.stat().st_ino
             except BaseException:
@@ -195,7 +203,8 @@ class JournalFile:
         with told(self.path):
             found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
-                raise DamagedJournalError(f"{self.path}: it is damaged ({' '.join(found.split())})")
+                words = textwrap.shorten(found, MESSAGE_LENGTH)
+                raise DamagedJournalError(f"{self.path}: it is damaged ({words})")
 
     def cut_open(self) -> int:
         """Close what an earlier run left open, at its last refresh; returns how many."""
@@ -334,6 +343,11 @@ class JournalFile:
                 "WHERE state != 'open' ORDER BY id LIMIT ?)",
                 (min(surplus, PRUNE_ROWS),),
             ).rowcount
+
+
+def decode(raw: bytes) -> str:
+    """Text as it is; noise in it is no error here, a damaged name is seen by its look."""
+    return raw.decode("utf-8", "replace")
 
 
 def check_schema(db: sqlite3.Connection, path: Path) -> int:

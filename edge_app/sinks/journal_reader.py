@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from edge_app.errors import JournalError, SettingsError
-from edge_app.sinks.journal_file import COLUMNS, VERSION, DamagedJournalError, check_schema, told
+from edge_app.sinks.journal_file import (
+    COLUMNS,
+    VERSION,
+    DamagedJournalError,
+    check_schema,
+    decode,
+    told,
+)
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
@@ -145,6 +152,7 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
             f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=PATIENCE_S, isolation_level=None
         )
         stack.callback(db.close)
+        db.text_factory = decode
         db.execute("PRAGMA trusted_schema = OFF")
         try:
             version = check_schema(db, path)

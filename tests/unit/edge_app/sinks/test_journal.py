@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -212,6 +213,7 @@ STEPS = st.lists(
 )
 
 
+@hypothesis.settings(max_examples=40)  # each one writes to the disk
 @given(steps=STEPS)
 def test_durations_add_up_whatever_the_wall_clock_does(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Signal, float, float, bool]]

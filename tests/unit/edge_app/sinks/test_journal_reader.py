@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge_app.domain import Observation, Signal
@@ -87,6 +87,9 @@ def mutilate(content: bytes, edits: list[tuple[float, bytes]], end: float) -> by
     return bytes(changed[: int(end * len(changed)) + 1])
 
 
+@example(edits=[(0.12219453961213113, b"A00A\x80")], end=1.0)  # a column's name is no UTF-8
+@example(edits=[(0.1171875, b"[")], end=1.0)  # SQLite's message quotes the whole schema
+@example(edits=[(0.109375, b"\x80")], end=1.0)  # and that message is no UTF-8
 @given(edits=edits, end=st.floats(0, 1) | st.just(1.0))
 def test_any_damage_is_one_line_to_readers_and_no_crash_to_the_kiosk(
     path: Path,
