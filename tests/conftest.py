@@ -11,10 +11,21 @@ import hypothesis
 import pytest
 from gpiozero.pins.mock import MockFactory
 
+from tests.disks import card, disk
 from tests.services import clip, no_service, service, systemd
 from tests.tiny_models import paint, tiny, tiny_settings
 
-__all__ = ["clip", "no_service", "paint", "service", "systemd", "tiny", "tiny_settings"]
+__all__ = [
+    "card",
+    "clip",
+    "disk",
+    "no_service",
+    "paint",
+    "service",
+    "systemd",
+    "tiny",
+    "tiny_settings",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -22,6 +22,7 @@ from edge_app.sinks import journal
 from edge_app.sinks.journal import BATCH_ROWS, FILE_NAME, PRUNE_S, REFRESH_S, Journal
 from edge_app.sinks.journal_file import KEEP_DAMAGED, JournalFile, Row
 from edge_app.sinks.journal_reader import each_event, recent
+from tests.disks import Card, Disk
 
 SETTINGS = JournalSettings()
 SIGNALS = (Signal.IDLE, Signal.NO_MASK)
@@ -98,7 +99,7 @@ def sound(path: Path) -> bool:
 
 
 def test_a_full_disk_loses_nothing_and_is_told(
-    door: Any, disk: Any, caplog: pytest.LogCaptureFixture
+    door: Any, disk: Disk, caplog: pytest.LogCaptureFixture
 ) -> None:
     it = door(disk.folder / FILE_NAME)
     for _ in range(3):
@@ -117,7 +118,7 @@ def test_a_full_disk_loses_nothing_and_is_told(
     assert sound(it.path)
 
 
-def test_a_disk_that_is_full_at_the_start(door: Any, disk: Any) -> None:
+def test_a_disk_that_is_full_at_the_start(door: Any, disk: Disk) -> None:
     disk.fill()
     it = door(disk.folder / FILE_NAME)
     it.fails("full")
@@ -128,7 +129,7 @@ def test_a_disk_that_is_full_at_the_start(door: Any, disk: Any) -> None:
 
 
 def test_a_card_that_turns_read_only_loses_nothing(
-    door: Any, card: Any, caplog: pytest.LogCaptureFixture
+    door: Any, card: Card, caplog: pytest.LogCaptureFixture
 ) -> None:
     it = door(card.folder / FILE_NAME)
     it.next()
@@ -143,7 +144,7 @@ def test_a_card_that_turns_read_only_loses_nothing(
     assert sound(it.path)
 
 
-def test_a_disk_that_is_read_only_at_the_start(door: Any, disk: Any) -> None:
+def test_a_disk_that_is_read_only_at_the_start(door: Any, disk: Disk) -> None:
     disk.remount("ro")
     it = door(disk.folder / FILE_NAME)
     it.fails("Read-only file system")
@@ -153,7 +154,7 @@ def test_a_disk_that_is_read_only_at_the_start(door: Any, disk: Any) -> None:
 
 
 def test_more_than_can_be_kept_is_counted(
-    door: Any, disk: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    door: Any, disk: Disk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(journal, "KEPT_ROWS", 50)
     it = door(disk.folder / FILE_NAME)
@@ -174,7 +175,7 @@ def test_more_than_can_be_kept_is_counted(
     assert [e.state for e in each_event(it.path)] == ["ended"] * (len(kept) - 1) + ["open"]
 
 
-def test_many_kept_events_are_written_in_order(door: Any, disk: Any) -> None:
+def test_many_kept_events_are_written_in_order(door: Any, disk: Disk) -> None:
     disk.fill()
     it = door(disk.folder / FILE_NAME)
     it.fails("full")
@@ -189,7 +190,7 @@ def test_many_kept_events_are_written_in_order(door: Any, disk: Any) -> None:
 
 
 def test_what_cannot_be_written_at_the_end_is_told(
-    door: Any, disk: Any, caplog: pytest.LogCaptureFixture
+    door: Any, disk: Disk, caplog: pytest.LogCaptureFixture
 ) -> None:
     disk.fill()
     it = door(disk.folder / FILE_NAME)
@@ -234,7 +235,7 @@ def test_a_file_that_another_process_has_locked_loses_nothing(door: Any) -> None
     assert it.written == numbers(range(4))
 
 
-def test_between_two_attempts_the_disk_is_left_alone(door: Any, disk: Any) -> None:
+def test_between_two_attempts_the_disk_is_left_alone(door: Any, disk: Disk) -> None:
     disk.fill()
     it = door(disk.folder / FILE_NAME)
     it.fails("full")
@@ -386,7 +387,7 @@ def test_only_a_few_damaged_files_are_kept(
     ]
 
 
-def test_a_damaged_file_on_a_read_only_disk_waits(door: Any, disk: Any) -> None:
+def test_a_damaged_file_on_a_read_only_disk_waits(door: Any, disk: Disk) -> None:
     path = disk.folder / FILE_NAME
     path.write_bytes(b"noise" * 1000)
     disk.remount("ro")

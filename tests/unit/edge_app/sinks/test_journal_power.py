@@ -13,10 +13,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from edge_app.sinks.journal import FILE_NAME
 from edge_app.sinks.journal_reader import Event, each_event
+from tests.disks import Card
 
 KILLS = int(os.environ.get("MASK_KIOSK_KILLS", "100"))
 KILLS_PER_FILE = 25
@@ -117,7 +117,9 @@ def test_kill_at_random_moments_loses_nothing_that_was_accepted(root: Path, tmp_
     assert total > KILLS // 2
 
 
-def test_a_power_cut_loses_nothing_that_was_accepted(root: Path, tmp_path: Path, card: Any) -> None:
+def test_a_power_cut_loses_nothing_that_was_accepted(
+    root: Path, tmp_path: Path, card: Card
+) -> None:
     """What an SD card holds at the moment of the cut, without what Linux only had in memory."""
     cut = tmp_path / "cut"
     cut.mkdir()
@@ -129,7 +131,7 @@ def test_a_power_cut_loses_nothing_that_was_accepted(root: Path, tmp_path: Path,
     def check(generation: int, accepted: int) -> None:
         nonlocal total
         shutil.copyfile(card.image, tmp_path / "cut.img")
-        after = type(card)(tmp_path / "cut.img", cut)
+        after = Card(tmp_path / "cut.img", cut)
         after.mount()
         try:
             # Not on the image itself: what another writer of this test has done is in it too.

@@ -26,8 +26,9 @@ from edge_app.domain import (
 )
 from edge_app.errors import SettingsError, SnapshotError
 from edge_app.settings import Settings, SnapshotSettings, replace_settings
-from edge_app.sinks import Sink, open_sinks
+from edge_app.sinks import Sink, open_sinks, snapshots
 from edge_app.sinks.snapshots import EXPIRE_S, PARTIAL_NAME, Snapshots, snapshots_folder
+from tests.disks import Disk
 
 BARE, WRONG, MASKED = MaskState.WITHOUT_MASK, MaskState.INCORRECT_MASK, MaskState.WITH_MASK
 LEFT, RIGHT, FAR = Box(20, 40, 80, 100), Box(180, 40, 240, 100), Box(120, 10, 138, 28)
@@ -195,8 +196,6 @@ def test_old_pictures_are_deleted(camera: Snapshots, folder: Path, clock: Any, n
 def test_the_oldest_go_when_all_are_too_large(
     folder: Path, clock: Any, names: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edge_app.sinks import snapshots
-
     monkeypatch.setattr(snapshots, "BYTES_PER_MB", 50_000)
     camera = Snapshots(folder, SnapshotSettings(enabled=True, max_mb=1), clock)
     for number in range(1, 31):
@@ -213,7 +212,7 @@ def test_the_oldest_go_when_all_are_too_large(
 
 
 def test_a_full_disk_leaves_no_half_picture_and_takes_it_when_there_is_room(
-    disk: Any, clock: Any, names: Any
+    disk: Disk, clock: Any, names: Any
 ) -> None:
     folder = disk.folder / "snapshots"
     camera = Snapshots(folder, SETTINGS, clock)
@@ -230,7 +229,7 @@ def test_a_full_disk_leaves_no_half_picture_and_takes_it_when_there_is_room(
 
 
 def test_trouble_lasts_until_a_picture_could_be_stored_again(
-    disk: Any, clock: Any, names: Any
+    disk: Disk, clock: Any, names: Any
 ) -> None:
     folder = disk.folder / "snapshots"
     camera = Snapshots(folder, SETTINGS, clock)
@@ -249,7 +248,7 @@ def test_trouble_lasts_until_a_picture_could_be_stored_again(
     assert names(folder) == []
 
 
-def test_a_read_only_disk_is_temporary(disk: Any, clock: Any, names: Any) -> None:
+def test_a_read_only_disk_is_temporary(disk: Disk, clock: Any, names: Any) -> None:
     camera = Snapshots(disk.folder / "snapshots", SETTINGS, clock)
     disk.remount("ro")
     with pytest.raises(SnapshotError, match="Read-only file system"):
