@@ -18,16 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_app.backoff import Backoff
-from edge_app.domain import SIGNAL_OF_STATE, Frame, Observation, Signal, Vitals
+from edge_app.domain import Frame, Observation, Signal, Vitals
 from edge_app.errors import JournalError, SettingsError
 from edge_app.settings import JournalSettings
-from edge_app.sinks.journal_file import (
-    PRUNE_ROWS,
-    DamagedJournalError,
-    JournalFile,
-    Row,
-    move_aside,
-)
+from edge_app.sinks.journal_file import PRUNE_ROWS, JournalFile, move_aside
+from edge_app.sinks.journal_schema import DamagedJournalError
+from edge_app.sinks.journal_stretch import Stretch, Wall, local_now
 from edge_app.systemd import state_directory
 
 log = logging.getLogger(__name__)
@@ -42,21 +38,13 @@ PRUNE_S = 600.0
 """How often old rows are looked for."""
 
 KEPT_ROWS = 5000
-"""Ended stretches that wait in memory, some 3 MB, while the file cannot be written: about a
+"""Ended stretches that wait in memory, 2.3 MB, while the file cannot be written: about a
 busy day's. After that the oldest are lost."""
 
 BATCH_ROWS = 500
 """Of many kept rows so many are written at once: on a full disk a failed attempt costs little."""
 
 BYTES_PER_MB = 1_000_000
-
-Wall = Callable[[], datetime.datetime]
-"""The wall clock: local time with its offset from UTC."""
-
-
-def local_now() -> datetime.datetime:
-    """Local time with its offset from UTC."""
-    return datetime.datetime.now().astimezone()
 
 
 def journal_path(settings: JournalSettings) -> Path | None:
@@ -77,30 +65,6 @@ def open_journal(settings: JournalSettings) -> Journal:
     if path is None:
         raise SettingsError("journal.path is empty, and there is no $STATE_DIRECTORY")
     return Journal(path, settings)
-
-
-class _Stretch:
-    """Something that goes on: a signal that is shown, or a part in trouble."""
-
-    __slots__ = ("began", "order", "row", "stored")
-
-    def __init__(self, kind: str, name: str, reason: str, began: float, order: int, wall: Wall):
-        begin = wall()
-        offset = begin.utcoffset() or datetime.timedelta()
-        self.began = began
-        self.order = order
-        self.stored = False
-        self.row = Row(
-            begin_ms=round(begin.timestamp() * 1000),
-            utc_offset_s=round(offset.total_seconds()),
-            day=begin.date().isoformat(),
-            kind=kind,
-            name=name,
-            reason=reason,
-        )
-
-    def reach(self, now: float) -> None:
-        self.row.duration_s = round(now - self.began, 3)
 
 
 class Journal:
@@ -130,9 +94,9 @@ class Journal:
         self._fresh = True
         self._closed = False
         self._now = float("-inf")
-        self._signal: tuple[Signal, _Stretch] | None = None
-        self._troubles: dict[str, _Stretch] = {}
-        self._ended: deque[_Stretch] = deque()
+        self._signal: tuple[Signal, Stretch] | None = None
+        self._troubles: dict[str, Stretch] = {}
+        self._ended: deque[Stretch] = deque()
         self._order = 0
         self._lost = 0
         self._fault: str | None = None
@@ -160,7 +124,7 @@ class Journal:
             stretch = self._begin("signal", observation.signal, observation.reason)
             self._signal = (observation.signal, stretch)
         if self._signal is not None:
-            _count(self._signal[1].row, observation)
+            self._signal[1].note(observation)
         self._save(changed)
 
     def report(self, vitals: Vitals) -> None:
@@ -205,11 +169,11 @@ class Journal:
         for stretch in self._open():
             stretch.reach(self._now)
 
-    def _begin(self, kind: str, name: str, reason: str) -> _Stretch:
+    def _begin(self, kind: str, name: str, reason: str) -> Stretch:
         self._order += 1
-        return _Stretch(kind, name, reason, self._now, self._order, self._wall)
+        return Stretch(kind, name, reason, self._now, self._order, self._wall)
 
-    def _end(self, stretch: _Stretch) -> None:
+    def _end(self, stretch: Stretch) -> None:
         stretch.row.state = "ended"
         self._ended.append(stretch)
         if len(self._ended) > KEPT_ROWS:
@@ -217,7 +181,7 @@ class Journal:
             self._ended.remove(next(kept for kept in self._ended if not kept.stored))
             self._lost += 1
 
-    def _open(self) -> list[_Stretch]:
+    def _open(self) -> list[Stretch]:
         return [*([self._signal[1]] if self._signal else []), *self._troubles.values()]
 
     # Writing
@@ -300,21 +264,6 @@ class Journal:
             file.close()
         except JournalError as error:
             log.warning("%s", error)
-
-
-def _count(row: Row, seen: Observation) -> None:
-    """Note the people in view and, once, how sure the verdicts were that began the signal."""
-    row.people = max(row.people, seen.people)
-    if row.confidence is None:
-        sure = [
-            face.verdict.confidence
-            for face in seen.faces
-            if face.verdict is not None
-            and face.verdict.state is not None
-            and SIGNAL_OF_STATE[face.verdict.state] is seen.signal
-        ]
-        if sure:
-            row.confidence = round(sum(sure) / len(sure), 4)
 
 
 def _check_path(path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_app.errors import JournalError, SettingsError
-from edge_app.sinks.journal_file import (
+from edge_app.sinks.journal_schema import (
     COLUMNS,
     VERSION,
     DamagedJournalError,

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from edge_app.domain import Box, Face, MaskState, Observation, Signal, Verdict, Vitals
 from edge_app.errors import JournalError, SettingsError
 from edge_app.settings import JournalSettings
-from edge_app.sinks import Sink
+from edge_app.sinks import Sink, journal_schema
 from edge_app.sinks.journal import (
     BYTES_PER_MB,
     FILE_NAME,
@@ -28,8 +28,9 @@ from edge_app.sinks.journal import (
     Journal,
     journal_path,
 )
-from edge_app.sinks.journal_file import PRUNE_ROWS, JournalFile, Row
+from edge_app.sinks.journal_file import PRUNE_ROWS, JournalFile
 from edge_app.sinks.journal_reader import Event, each_event, recent
+from edge_app.sinks.journal_schema import Row
 
 SETTINGS = JournalSettings()
 DAY_S = 86400.0
@@ -146,6 +147,11 @@ def test_parts_in_trouble_get_events_of_their_own(opened: Any, path: Path) -> No
         ("trouble", "camera", "gone", 4.0, "ended"),
         ("trouble", "mqtt", "refused", 1.0, "ended"),
     ]
+
+
+def test_a_reason_that_is_no_text_is_written_all_the_same(opened: Any, path: Path) -> None:
+    opened().handle(seen(0, Signal.FAULT, "clip-\udcff.mp4: \0 gone"), None)
+    assert events(path)[0].reason == "clip-?.mp4: \0 gone"
 
 
 def test_when_it_began_is_local_time_and_its_day(opened: Any, path: Path, clock: Any) -> None:
@@ -404,13 +410,11 @@ def test_a_limit_that_was_lowered_is_reached_in_small_steps(opened: Any, path: P
 def test_an_older_file_is_brought_up_to_date(
     opened: Any, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edge_app.sinks import journal_file
-
     opened().handle(seen(0), None)
-    more = (*journal_file.MIGRATIONS, ("ALTER TABLE events ADD COLUMN door TEXT",))
-    monkeypatch.setattr(journal_file, "MIGRATIONS", more)
-    monkeypatch.setattr(journal_file, "VERSION", 2)
-    monkeypatch.setattr(journal_file, "COLUMN_NAMES", (*journal_file.COLUMN_NAMES, "door"))
+    more = (*journal_schema.MIGRATIONS, ("ALTER TABLE events ADD COLUMN door TEXT",))
+    monkeypatch.setattr(journal_schema, "MIGRATIONS", more)
+    monkeypatch.setattr(journal_schema, "VERSION", 2)
+    monkeypatch.setattr(journal_schema, "COLUMN_NAMES", (*journal_schema.COLUMN_NAMES, "door"))
     opened().handle(seen(0, Signal.NO_MASK), None)
     db = sqlite3.connect(path)
     assert db.execute("PRAGMA user_version").fetchone() == (2,)
@@ -424,14 +428,12 @@ def test_an_older_file_is_brought_up_to_date(
 def test_a_step_that_fails_leaves_the_old_version(
     opened: Any, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edge_app.sinks import journal_file
-
     opened().close()
     bad = ("ALTER TABLE events ADD COLUMN door TEXT", "ALTER TABLE absent ADD COLUMN door TEXT")
-    monkeypatch.setattr(journal_file, "MIGRATIONS", (*journal_file.MIGRATIONS, bad))
-    monkeypatch.setattr(journal_file, "VERSION", 2)
+    monkeypatch.setattr(journal_schema, "MIGRATIONS", (*journal_schema.MIGRATIONS, bad))
+    monkeypatch.setattr(journal_schema, "VERSION", 2)
     with pytest.raises(JournalError, match="no such table"):
-        journal_file.JournalFile(path)
+        JournalFile(path)
     db = sqlite3.connect(path)
     assert db.execute("PRAGMA user_version").fetchone() == (1,)
     assert "door" not in [row[1] for row in db.execute("PRAGMA table_info(events)")]

@@ -20,8 +20,9 @@ from edge_app.errors import JournalError
 from edge_app.settings import JournalSettings
 from edge_app.sinks import journal
 from edge_app.sinks.journal import BATCH_ROWS, FILE_NAME, PRUNE_S, REFRESH_S, Journal
-from edge_app.sinks.journal_file import KEEP_DAMAGED, JournalFile, Row
+from edge_app.sinks.journal_file import KEEP_DAMAGED, JournalFile
 from edge_app.sinks.journal_reader import each_event, recent
+from edge_app.sinks.journal_schema import Row
 from tests.disks import Card, Disk
 
 SETTINGS = JournalSettings()

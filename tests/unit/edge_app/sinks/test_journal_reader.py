@@ -15,8 +15,9 @@ from edge_app.domain import Observation, Signal
 from edge_app.errors import JournalError, SettingsError
 from edge_app.settings import JournalSettings
 from edge_app.sinks.journal import Journal
-from edge_app.sinks.journal_file import JournalFile, Row
+from edge_app.sinks.journal_file import JournalFile
 from edge_app.sinks.journal_reader import daily_counts, each_event, recent, signal_before
+from edge_app.sinks.journal_schema import Row
 
 DAYS = ("2026-03-01", "2026-03-02")
 
