@@ -4,7 +4,9 @@
 #   make test                 every test
 #   make test-tflite-runtime  the device half's tests on tflite-runtime (Python 3.11 only)
 #   make optional             what optional parts of training/ need (Ray, PyTorch ...): more tests run
-#   make check                format, lint, types, import rules
+#   make check                format, lint, types, import rules, dangerous calls
+#   make audit                ask whether a pinned package has a known vulnerability (network)
+#   make lock                 write requirements*.txt anew from the .in files (network)
 #   make format               put the code into the project's format
 #   make bench-models         measure the shipped models beside their peers (needs ../shared)
 #   make clean                remove everything that these commands made
@@ -18,6 +20,8 @@ PEERS ?= ../shared/peers
 
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install
+# A package that is not, byte for byte, one that `make lock` saw is refused.
+HASHED := --require-hashes
 TFLITE_VENV := .venv-tflite
 TFLITE_PIP := $(TFLITE_VENV)/bin/python -m pip --disable-pip-version-check --quiet install
 
@@ -34,11 +38,11 @@ TFLITE := $(TFLITE_VENV)/.installed
 # A TensorFlow newer than the pinned one is needed above this Python; see requirements-train.txt.
 HAS_TENSORFLOW := import sys; sys.exit(sys.version_info >= (3, 14))
 
-.PHONY: help demo test optional test-tflite-runtime check format bench-models clean
+.PHONY: help demo test optional test-tflite-runtime check audit lock format bench-models clean
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n '3,10s/^# *//p' Makefile
+	@sed -n '3,12s/^# *//p' Makefile
 
 demo: $(EDGE)
 	@$(VENV)/bin/python -m edge_app demo
@@ -53,6 +57,14 @@ check: $(FULL)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	PYTHONPATH=. $(VENV)/bin/lint-imports --no-cache
+	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml edge_app training deploy
+
+# Fails also when the question could not be asked; see .ci/audit.py for how to tell the two apart.
+audit: $(FULL)
+	$(VENV)/bin/python .ci/audit.py
+
+lock: $(FULL)
+	deploy/lock.sh
 
 # Every figure of the README, from the shipped models and the test pictures in DATA.
 bench-models: $(FULL)
@@ -88,23 +100,25 @@ $(CREATED):
 
 $(EDGE): requirements-edge.txt $(CREATED)
 	@echo "Installing the device half's requirements"
-	@$(PIP) -r requirements-edge.txt
+	@$(PIP) $(HASHED) -r requirements-edge.txt
 	@touch $@
 
-$(FULL): requirements-train.txt deploy/requirements-network.txt tests/requirements.txt tests/requirements-check.txt $(EDGE)
+$(FULL): requirements-train.txt tests/requirements.txt tests/requirements-check.txt $(EDGE)
 	@if $(VENV)/bin/python -c '$(HAS_TENSORFLOW)'; then \
 	  echo "Installing the training and test requirements (TensorFlow: some minutes, 2.8 GB)"; \
-	  $(PIP) -r requirements-train.txt -r tests/requirements.txt -r tests/requirements-check.txt; \
+	  $(PIP) $(HASHED) -r requirements-train.txt -r tests/requirements.txt \
+	    -r tests/requirements-check.txt; \
 	else \
 	  echo "TensorFlow 2.21 has no build for $$($(VENV)/bin/python --version): leaving out the" \
 	    "training half; PYTHON=python3.13 brings it"; \
-	  $(PIP) -r tests/requirements.txt -r tests/requirements-check.txt; \
+	  $(PIP) $(HASHED) -r tests/requirements.txt -r tests/requirements-check.txt; \
 	fi
 	@touch $@
 
-$(OPTIONAL): tests/requirements-optional.txt $(FULL)
+$(OPTIONAL): tests/requirements-optional.txt tests/requirements-torch.txt $(FULL)
 	@echo "Installing the optional packages of the training half (some minutes)"
-	@$(PIP) -r tests/requirements-optional.txt
+	@$(PIP) $(HASHED) -r tests/requirements-optional.txt
+	@$(PIP) -r tests/requirements-torch.txt
 	@touch $@
 
 ifeq ($(shell command -v $(PYTHON311) 2>/dev/null),)
@@ -115,8 +129,8 @@ test-tflite-runtime: $(TFLITE)
 	@MASK_KIOSK_RUNTIME=tflite-runtime $(TFLITE_VENV)/bin/python -m $(PYTEST)
 endif
 
-$(TFLITE): deploy/requirements-tflite-runtime.txt deploy/requirements-network.txt tests/requirements.txt
+$(TFLITE): deploy/requirements-tflite-runtime.txt tests/requirements.txt
 	@echo "Installing tflite-runtime and the test requirements into $(TFLITE_VENV)"
 	@$(PYTHON311) -m venv --clear $(TFLITE_VENV)
-	@$(TFLITE_PIP) -r deploy/requirements-tflite-runtime.txt -r tests/requirements.txt
+	@$(TFLITE_PIP) $(HASHED) -r deploy/requirements-tflite-runtime.txt -r tests/requirements.txt
 	@touch $@
