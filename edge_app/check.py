@@ -13,7 +13,8 @@ import numpy as np
 
 from edge_app import pi_health
 from edge_app.domain import Image
-from edge_app.errors import KioskError
+from edge_app.errors import KioskError, SettingsError
+from edge_app.network_permission import ADVICE, network_user, require_network, service_may
 from edge_app.rhythm import OFF, LampState
 from edge_app.settings import Settings
 from edge_app.sinks.indicator import Indicator, open_indicator
@@ -80,6 +81,7 @@ def checks(settings: Settings) -> Iterator[Result]:
     yield from check_model("classifier", "classify", classify.bundle, classify.threads)
     yield check_source(settings)
     yield check_pins(settings)
+    yield check_network(settings)
     yield from check_pi()
 
 
@@ -172,6 +174,24 @@ def walk(indicator: Indicator, sleep: Sleep) -> list[str]:
             sleep(LAMP_SECONDS)
     indicator.set(OFF)
     return walked
+
+
+def check_network(settings: Settings, ask: Callable[[], bool | None] = service_may) -> Result:
+    """Whether settings that need the network get it, here and in the installed service."""
+    key = network_user(settings)
+    if key is None:
+        return Result("network", "skipped", "nothing in the settings needs it")
+    try:
+        require_network(settings)
+    except SettingsError as error:
+        return Result("network", "FAIL", str(error))
+    allowed = ask()
+    if allowed is None:
+        return Result("network", "ok", f"{key} may use it here; no service is installed")
+    if not allowed:
+        detail = f"{key} needs the network, which the service may not use"
+        return Result("network", "FAIL", detail, f"run: {ADVICE}")
+    return Result("network", "ok", f"{key} may use it, here and in the service")
 
 
 def check_pi() -> Iterator[Result]:

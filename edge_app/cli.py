@@ -64,7 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     from edge_app.daemon import run_kiosk
 
-    return run_kiosk(_settings(options), log=log, reload=lambda: _settings(options))
+    def read() -> Settings:
+        from edge_app.network_permission import require_network
+
+        settings = _private_settings(options)
+        require_network(settings)
+        return settings
+
+    return run_kiosk(read(), log=log, reload=read)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -91,7 +98,7 @@ def _events(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from edge_app.check import run_check
 
-    return run_check(_settings(options), sys.stdout)
+    return run_check(_private_settings(options), sys.stdout)
 
 
 def _bench(options: argparse.Namespace) -> int:
@@ -120,6 +127,15 @@ def _settings(options: argparse.Namespace, changes: dict[str, Any] | None = None
     if getattr(options, "mock_pins", False):
         changes["indicator.pins"] = "mock"
     return replace_settings(load_settings(options.settings), changes)
+
+
+def _private_settings(options: argparse.Namespace) -> Settings:
+    """Those of a kiosk at work, whose file nobody else may open."""
+    from edge_app.private_files import require_private
+
+    if options.settings is not None:
+        require_private(options.settings, "settings file")
+    return _settings(options)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-from collections.abc import Callable, Collection
+import subprocess  # a fixed command, no shell # nosec B404
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 SYSTEM_ROOT = Path("/")
 
 MODEL_FILE = "proc/device-tree/model"
 TEMPERATURE_FILE = "sys/class/thermal/thermal_zone0/temp"
+
+THROTTLED_FILE = "sys/devices/platform/soc*/soc*:firmware/get_throttled"
+"""What ``vcgencmd get_throttled`` prints, as hexadecimal digits from the Raspberry Pi kernel's own
+driver. The service may read this, but not use vcgencmd, see ``systemd/mask-kiosk.service``."""
 
 THROTTLED_BITS = {
     0: "under-voltage now",
@@ -56,7 +60,7 @@ def ask_vcgencmd() -> str | None:
     if program is None:
         return None
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # a fixed command, no shell # nosec B603
             [program, "get_throttled"],
             capture_output=True,
             text=True,
@@ -71,13 +75,13 @@ def ask_vcgencmd() -> str | None:
 def throttling(root: Path = SYSTEM_ROOT, ask: Runner = ask_vcgencmd) -> list[str] | None:
     """Everything that slows the processor down, or has since boot, in words.
 
-    From ``vcgencmd``, else from the kernel's under-voltage alarm (``rpi_volt``).
+    From the firmware through the kernel or ``vcgencmd``, else from the kernel's under-voltage
+    alarm (``rpi_volt``).
 
     Returns:
         An empty list when all is well; None when neither source can be read.
     """
-    answer = ask()
-    if answer is not None:
+    for answer in _firmware_answers(root, ask):
         flags = parse_throttled(answer)
         if flags is not None:
             return flags
@@ -94,6 +98,17 @@ def throttling(root: Path = SYSTEM_ROOT, ask: Runner = ask_vcgencmd) -> list[str
 def throttled_now(flags: Collection[str]) -> bool:
     """Whether any of the words that :func:`throttling` gives is about the present."""
     return any(not words.endswith(SINCE_BOOT) for words in flags)
+
+
+def _firmware_answers(root: Path, ask: Runner) -> Iterator[str]:
+    for path in sorted(root.glob(THROTTLED_FILE)):
+        try:
+            yield f"throttled={path.read_text()}"
+        except (OSError, ValueError):
+            continue
+    answer = ask()
+    if answer is not None:
+        yield answer
 
 
 def parse_throttled(answer: str) -> list[str] | None:

@@ -1,7 +1,8 @@
-"""Files that hold a secret: a password, a token."""
+"""Files that others must not open: settings, and what holds a password or a token."""
 
 from __future__ import annotations
 
+import grp
 import os
 import shlex
 import stat
@@ -14,6 +15,51 @@ MAX_BYTES = 4096
 
 NOT_FOR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 """Permission bits that a secret's file must not have."""
+
+NOT_FOR_SETTINGS = stat.S_IWGRP | stat.S_IRWXO
+"""Those that a settings file must not have: the service reads root's file as its group."""
+
+GROUP = "mask-kiosk"
+"""The group of the service's user, see ``systemd/sysusers.d``."""
+
+
+def require_private(path: Path, what: str) -> None:
+    """Refuse a file that other users can read, or that its group can write.
+
+    Args:
+        path: The file. Its group may read it: the service does, of a file that is root's.
+        what: What it is, for messages: ``settings file``.
+
+    Raises:
+        SettingsError: It is open to others, or cannot be looked at.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise SettingsError(f"{path}: cannot read the {what}: {why}") from None
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & NOT_FOR_SETTINGS:
+        do = "change" if mode & (stat.S_IWGRP | stat.S_IWOTH) else "read"
+        raise SettingsError(
+            f"{path}: other users may {do} this {what} (mode {mode:04o}), which may hold "
+            f"passwords; run: {_closing(path, status)}"
+        )
+
+
+def _closing(path: Path, status: os.stat_result) -> str:
+    """The command that closes a settings file to others but leaves it readable to the kiosk."""
+    name, user = shlex.quote(str(path)), os.geteuid()
+    if status.st_uid == user != 0:
+        return f"chmod 600 {name}"
+    sudo = "" if user == 0 else "sudo "
+    try:
+        group = grp.getgrnam(GROUP)
+    except KeyError:  # the service is not installed here
+        return f"{sudo}chmod 640 {name}"
+    if status.st_gid == group.gr_gid:
+        return f"{sudo}chmod 640 {name}"
+    return f"{sudo}chgrp {GROUP} {name} && {sudo}chmod 640 {name}"
 
 
 def read_secret(path: str | Path, key: str) -> str:

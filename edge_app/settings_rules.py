@@ -19,6 +19,10 @@ from edge_app.errors import SettingsError
 _LIMITED = reprlib.Repr()
 _LIMITED.maxstring = _LIMITED.maxother = _LIMITED.maxlong = 60
 
+USER = re.compile(r"(?<=://).*@", re.DOTALL)
+QUERY = re.compile(r"(?<=://)([^?]*)\?.*", re.DOTALL)
+"""In an address: user and password, and everything behind the question mark."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -81,8 +85,19 @@ def allowed(kind: type, rule: Rule) -> str:
     return f"{noun}, {rule.low:g}..{rule.high:g}"
 
 
+def without_password(text: str) -> str:
+    """An address as it may stand in logs: without user and password, and without its query.
+
+    Network cameras take their password in either place. Hiding too much is safe here: a
+    password may itself hold a slash or another ``@``.
+    """
+    return QUERY.sub(r"\1?***", USER.sub("***@", text))
+
+
 def show(value: object) -> str:
     """A value as it may stand in a one-line message: short, and as TOML would write it."""
+    if isinstance(value, str):
+        value = without_password(value)
     if isinstance(value, bool):
         return str(value).lower()
     try:

@@ -8,8 +8,9 @@ from pathlib import Path
 from edge_app.errors import SourceNotFoundError, SourceUnreadableError
 from edge_app.quiet import quieten_opencv
 from edge_app.settings import SourceSettings
+from edge_app.settings_rules import without_password
 from edge_app.sources.base import FrameSource
-from edge_app.sources.camera import NETWORK_SCHEMES, DeviceCamera, NetworkCamera, without_password
+from edge_app.sources.camera import NETWORK_SCHEMES, DeviceCamera, NetworkCamera
 from edge_app.sources.images import IMAGE_SUFFIXES, ImagesSource
 from edge_app.sources.picamera import PiCamera
 from edge_app.sources.video import VideoSource

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import cv2
 from edge_app.domain import Frame
 from edge_app.errors import CameraLostError, CameraStalledError, SourceNotFoundError
 from edge_app.settings import SourceSettings
+from edge_app.settings_rules import without_password
 from edge_app.sources.base import FrameSource, bgr_to_rgb, flipped
 
 NETWORK_SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https")
@@ -26,13 +26,6 @@ STALL_SHARE = 0.8
 V4L_TIMEOUT = "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"
 """OpenCV's V4L2 backend knows no read timeout but this variable: whole seconds, read at
 the first wait for a frame, 10 by default."""
-
-PASSWORD = re.compile(r"(?<=://)[^/@\s]*:[^/\s]*@")
-
-
-def without_password(uri: str) -> str:
-    """An address as it may stand in logs."""
-    return PASSWORD.sub("***@", uri)
 
 
 class OpenCVCamera(FrameSource):

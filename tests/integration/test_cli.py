@@ -32,6 +32,7 @@ def tiny_toml(root: Path, tmp_path: Path) -> Path:
         f'[detector]\nbundle = "{models / "tiny_detector.tflite"}"\n'
         f'[classifier]\nbundle = "{models / "tiny_classifier.tflite"}"\n'
     )
+    path.chmod(0o600)
     return path
 
 

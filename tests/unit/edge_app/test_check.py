@@ -50,6 +50,7 @@ def test_everything_in_order_is_one_line_per_check_and_exit_code_0(ready: Settin
         "classifier kernels",
         "source",
         "pins",
+        "network",
         "temperature",
         "throttling",
     ]

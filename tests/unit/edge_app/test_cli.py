@@ -25,6 +25,7 @@ def toml(tmp_path: Path, tiny_settings: Settings) -> Path:
         f'[classifier]\nbundle = "{tiny_settings.classifier.bundle}"\n'
         '[indicator]\npins = "none"\n'
     )
+    path.chmod(0o600)
     return path
 
 
@@ -98,3 +99,26 @@ def test_what_the_file_says_holds_without_options(
 ) -> None:
     cli.main(["check", "--settings", str(toml), "--source", "nowhere.mp4"])
     assert 'indicator.pins is "none"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+@pytest.mark.parametrize("mode", [0o644, 0o660, 0o602])
+def test_a_kiosk_at_work_refuses_settings_that_are_open_to_others(
+    toml: Path, capsys: pytest.CaptureFixture[str], command: str, mode: int
+) -> None:
+    toml.chmod(mode)
+    code, line = failing(capsys, command, "--settings", str(toml), "--source", "nowhere.mp4")
+    assert code == 2
+    assert f"(mode {mode:04o})" in line
+    assert "chmod 6" in line
+
+
+@pytest.mark.parametrize(
+    "arguments", [["replay", "nowhere.mp4"], ["bench", "--source", "nowhere.mp4"]]
+)
+def test_a_developer_s_commands_take_any_settings_file(
+    toml: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    toml.chmod(0o644)
+    _, line = failing(capsys, *arguments, "--settings", str(toml))
+    assert "nowhere.mp4: there is no such file" in line

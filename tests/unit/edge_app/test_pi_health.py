@@ -96,3 +96,16 @@ def test_vcgencmd_is_asked_and_may_fail_or_be_missing(
 def test_with_neither_the_answer_is_none(tmp_path: Path) -> None:
     place(tmp_path, "sys/class/hwmon/hwmon1/name", b"rpi_volt\n")
     assert throttling(tmp_path, lambda: None) is None
+
+
+@pytest.mark.parametrize("soc", ["soc/soc:firmware", "soc@107c000000/soc@107c000000:firmware"])
+def test_the_kernel_s_own_answer_comes_before_vcgencmd_s(tmp_path: Path, soc: str) -> None:
+    """The service may not use vcgencmd; the second is a Pi 5's path."""
+    place(tmp_path, f"sys/devices/platform/{soc}/get_throttled", b"50000\n")
+    found = throttling(tmp_path, lambda: "throttled=0x0\n")
+    assert found == ["under-voltage since boot", "throttled since boot"]
+
+
+def test_without_a_readable_answer_of_the_kernel_s_vcgencmd_is_asked(tmp_path: Path) -> None:
+    place(tmp_path, "sys/devices/platform/soc/soc:firmware/get_throttled", b"\n")
+    assert throttling(tmp_path, lambda: "throttled=0x1\n") == ["under-voltage now"]

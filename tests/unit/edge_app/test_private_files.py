@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from edge_app.errors import SettingsError
-from edge_app.private_files import MAX_BYTES, read_secret
+from edge_app.private_files import MAX_BYTES, read_secret, require_private
 
 KEY = "mqtt.password_file"
 
@@ -84,3 +85,30 @@ def test_a_folder_or_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
 def test_a_path_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
     below_a_file = secret(tmp_path, b"x") / "deeper"
     assert "cannot be read: Not a directory" in complaint(below_a_file)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o440, 0o400])
+def test_a_settings_file_that_only_its_group_may_read_is_taken(tmp_path: Path, mode: int) -> None:
+    require_private(secret(tmp_path, b"", mode), "settings file")
+
+
+@pytest.mark.parametrize(
+    ("mode", "verb"),
+    [(0o644, "read"), (0o604, "read"), (0o601, "read"), (0o660, "change"), (0o602, "change")],
+)
+def test_a_settings_file_open_to_others_is_refused_with_a_command_that_helps(
+    tmp_path: Path, mode: int, verb: str
+) -> None:
+    path = secret(tmp_path, b"", mode)
+    with pytest.raises(SettingsError) as caught:
+        require_private(path, "settings file")
+    message = str(caught.value)
+    assert f"other users may {verb} this settings file (mode {mode:04o})" in message
+    command = message.partition("run: ")[2]
+    subprocess.run(["sh", "-c", command.replace("sudo ", "")], check=True)
+    require_private(path, "settings file")
+
+
+def test_a_missing_settings_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"nowhere: cannot read the settings file: No such"):
+        require_private(tmp_path / "nowhere", "settings file")
