@@ -70,7 +70,8 @@ def verdict(packages: Sequence[dict[str, Any]]) -> tuple[list[str], int]:
     asked = {f"{p['name']} {p['version']}": p["vulns"] for p in packages if "vulns" in p}
     found = {name: vulnerabilities for name, vulnerabilities in asked.items() if vulnerabilities}
     lines = [f"VULNERABLE: {name}: {_words(found[name])}" for name in sorted(found)]
-    lines.append(f"audited {len(asked)} packages: {len(found)} vulnerable")
+    total = len(asked) + len(skipped)
+    lines.append(f"audited {len(asked)} of {total} packages: {len(found)} vulnerable")
     if skipped:
         lines += _not_audited(skipped)
     if found:

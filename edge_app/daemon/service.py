@@ -129,7 +129,7 @@ class _Service:
             self._kiosk.stop()
 
     def _read_anew(self) -> None:
-        assert self._reload is not None  # noqa: S101 - handled only then
+        assert self._reload is not None  # noqa: S101 - handled only then # nosec B101
         try:
             self._next = self._reload()
         except KioskError as error:
