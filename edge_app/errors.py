@@ -114,6 +114,10 @@ class BrokerError(Temporary, ConnectionError):
     """The MQTT broker cannot be reached, or refuses."""
 
 
+class WebError(Temporary, OSError):
+    """The status page cannot be served: its address is in use, or not there yet."""
+
+
 class ExpectationsError(Permanent, ValueError):
     """An ``expected.json`` is missing, malformed, or cannot apply to its clip."""
 

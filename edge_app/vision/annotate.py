@@ -1,10 +1,12 @@
 """Draws what the kiosk saw onto a frame: a box and a word per face, the light on top.
 
-Every colour comes with a word, so that a picture can also be read without telling red
-from green.
+Every colour comes with a word and a shape, so that a picture can also be read without
+telling red from green, and from across a room.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -19,6 +21,7 @@ AMBER: Colour = (245, 165, 0)
 RED: Colour = (220, 40, 40)
 GREY: Colour = (130, 130, 130)
 WHITE: Colour = (255, 255, 255)
+BLACK: Colour = (0, 0, 0)
 
 STATE_COLOURS: dict[MaskState, Colour] = {
     MaskState.WITH_MASK: GREEN,
@@ -38,6 +41,20 @@ REFERENCE_HEIGHT = 480
 """Frame height in pixels at which text is drawn at :data:`TEXT_SCALE`; it grows with the frame."""
 
 TEXT_SCALE = 0.5
+
+Strokes = tuple[tuple[tuple[float, float], ...], ...]
+
+SHAPES: dict[MaskState | None, Strokes] = {
+    MaskState.WITH_MASK: (((0.05, 0.55), (0.35, 0.85), (0.95, 0.15)),),  # a tick
+    MaskState.WITHOUT_MASK: (((0.1, 0.1), (0.9, 0.9)), ((0.9, 0.1), (0.1, 0.9))),  # a cross
+    MaskState.INCORRECT_MASK: (  # a warning triangle
+        ((0.5, 0.05), (1.0, 0.95), (0.0, 0.95), (0.5, 0.05)),
+        ((0.5, 0.45), (0.5, 0.7)),
+    ),
+    None: (((0.1, 0.5), (0.9, 0.5)),),  # a dash
+}
+"""What stands before the words: lines through points of a square from (0, 0) to (1, 1)."""
+
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _PADDING = 3
 
@@ -56,11 +73,25 @@ def annotate(image: Image, observation: Observation) -> Image:
     Returns:
         RGB uint8 of the same shape.
     """
+    canvas = annotate_faces(image, observation.faces)
+    text = f"{observation.signal}: {observation.reason}"
+    _draw_band(canvas, text, observation.signal, _scale(image))
+    return canvas
+
+
+def annotate_faces(image: Image, faces: Iterable[Face]) -> Image:
+    """A copy of a picture with a box around each face: see :func:`annotate`, without the band.
+
+    Args:
+        image: RGB uint8, H x W x 3; stays as it is.
+        faces: In pixels of ``image``.
+
+    Returns:
+        RGB uint8 of the same shape.
+    """
     canvas: Image = np.array(image, dtype=np.uint8, order="C", copy=True)
-    scale = TEXT_SCALE * max(0.6, image.shape[0] / REFERENCE_HEIGHT)
-    for face in observation.faces:
-        _draw_face(canvas, face, scale)
-    _draw_band(canvas, f"{observation.signal}: {observation.reason}", observation.signal, scale)
+    for face in faces:
+        _draw_face(canvas, face, _scale(image))
     return canvas
 
 
@@ -79,6 +110,10 @@ def face_colour(face: Face) -> Colour:
     return GREY if state is None else STATE_COLOURS[state]
 
 
+def _scale(image: Image) -> float:
+    return TEXT_SCALE * max(0.6, float(image.shape[0]) / REFERENCE_HEIGHT)
+
+
 def _draw_face(canvas: Image, face: Face, scale: float) -> None:
     colour = face_colour(face)
     x0, y0, x1, y1 = (round(v) for v in face.box.as_tuple())
@@ -88,8 +123,37 @@ def _draw_face(canvas: Image, face: Face, scale: float) -> None:
     label_height = height + 2 * _PADDING
     below = y1 + label_height <= canvas.shape[0]
     top = y1 if below else max(0, y0 - label_height)
-    left = max(0, min(x0, canvas.shape[1] - width - 2 * _PADDING))
-    _draw_text(canvas, text, left, top, (width, height), colour, scale)
+    symbol = height + 2 * _PADDING  # the square before the words
+    left = max(0, min(x0, canvas.shape[1] - width - symbol - 2 * _PADDING))
+    corner = (left + symbol, top + label_height - 1)
+    cv2.rectangle(canvas, (left, top), corner, colour, cv2.FILLED)
+    state = None if face.verdict is None else face.verdict.state
+    _draw_shape(canvas, SHAPES[state], (left + _PADDING, top + _PADDING), height, colour, scale)
+    _draw_text(canvas, text, left + symbol, top, (width, height), colour, scale)
+
+
+def _draw_shape(
+    canvas: Image,
+    strokes: Strokes,
+    origin: tuple[int, int],
+    size: int,
+    background: Colour,
+    scale: float,
+) -> None:
+    lines = [np.rint(np.array(line) * size + origin).astype(np.int32) for line in strokes]
+    cv2.polylines(canvas, lines, False, _ink(background), _line_width(scale), cv2.LINE_AA)
+
+
+def _linear(channel: float) -> float:
+    """An sRGB channel in 0..1 as light."""
+    return channel / 12.92 if channel <= 0.04045 else float(((channel + 0.055) / 1.055) ** 2.4)
+
+
+def _ink(background: Colour) -> Colour:
+    """Black or white, whichever stands out more from the background (WCAG 2.2 contrast)."""
+    linear = [_linear(channel / 255) for channel in background]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return WHITE if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else BLACK
 
 
 def _draw_band(canvas: Image, text: str, signal: Signal, scale: float) -> None:
@@ -115,9 +179,8 @@ def _draw_text(
     corner = (left + width + 2 * _PADDING - 1, top + height + 2 * _PADDING - 1)
     cv2.rectangle(canvas, (left, top), corner, background, cv2.FILLED)
     origin = (left + _PADDING, top + height + _PADDING)
-    cv2.putText(
-        canvas, text, origin, _FONT, scale, WHITE, _line_width(scale) // 2 or 1, cv2.LINE_AA
-    )
+    thickness = _line_width(scale) // 2 or 1
+    cv2.putText(canvas, text, origin, _FONT, scale, _ink(background), thickness, cv2.LINE_AA)
 
 
 def _line_width(scale: float) -> int:
