@@ -192,7 +192,7 @@ def _troubles(vitals: Vitals | None) -> list[str]:
 
 def _row(event: Event, today: datetime.date) -> dict[str, Any]:
     begin = event.begin.astimezone()
-    time = f"{begin:%H:%M:%S}" if begin.date() == today else f"{begin:%d %b, %H:%M}"
+    time = f"{begin:%H:%M}" if begin.date() == today else f"{begin:%d %b, %H:%M}"
     return {
         "begin": event.begin.isoformat(timespec="seconds"),
         "time": time,

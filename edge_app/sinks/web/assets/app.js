@@ -26,7 +26,8 @@
 
   function fill(texts, levels) {
     for (const field of document.querySelectorAll("[data-text]")) {
-      const text = texts[field.dataset.text] ?? "–";
+      const nothing = field.classList.contains("note") ? "" : "–";
+      const text = texts[field.dataset.text] ?? nothing;
       if (field.textContent !== text) field.textContent = text;
       if ("level" in field.dataset) field.dataset.level = levels[field.dataset.text] ?? "";
     }
