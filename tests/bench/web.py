@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--fps", type=float, default=15)
     options = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
-    others = set(cores[1:]) or set(cores)
+    others = cores[1:] or cores
     os.sched_setaffinity(0, {cores[0]})
 
     with socket.socket() as free:
@@ -133,8 +133,9 @@ def main() -> None:
                 command = visitors(name, page, options.clients, options.seconds)
                 process = None
                 if command is not None:
-                    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-                    os.sched_setaffinity(process.pid, others)
+                    # Never on the pipeline's core, not even while it starts.
+                    pinned = ["taskset", "--cpu-list", ",".join(map(str, others)), *command]
+                    process = subprocess.Popen(pinned, stdout=subprocess.PIPE)
                 before = time.clock_gettime(server_clock)
                 latencies[name].append(turn(pipeline, page, frames, options.fps, options.seconds))
                 used = time.clock_gettime(server_clock) - before

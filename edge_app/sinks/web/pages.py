@@ -50,7 +50,8 @@ class Pages:
             "events_hidden": "" if view["events"] else "hidden",
             "troubles_items": "".join(f"<li>{html.escape(line)}</li>" for line in view["troubles"]),
             "troubles_hidden": "" if view["troubles"] else "hidden",
-            "picture_hidden": "" if view["picture"] else "hidden",
+            # A picture that is not there must not be asked for.
+            "picture_src": 'src="/preview.jpg"' if view["picture"] else "hidden",
             "no_picture_hidden": "hidden" if view["picture"] else "",
             **{f"text_{name}": html.escape(words) for name, words in text.items()},
             **{f"level_{name}": levels.get(name, "") for name in ("face", "camera")},

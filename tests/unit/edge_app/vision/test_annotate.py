@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from edge_app.vision.annotate import (
     SIGNAL_COLOURS,
     Colour,
     annotate,
+    annotate_faces,
     describe,
     face_colour,
 )
@@ -89,3 +92,28 @@ def test_any_box_on_any_frame_can_be_drawn(size: tuple[int, int], box: Box) -> N
     image = blank(*size)
     drawn = annotate(image, observed(face(None, box), reason="Grüße an 2 people, " * 20))
     assert drawn.shape == image.shape
+
+
+def test_without_the_band_only_the_faces_are_drawn() -> None:
+    drawn = annotate_faces(blank(), [face(MaskState.WITH_MASK)])
+    assert has(drawn, GREEN)
+    assert not drawn[:60].any()
+
+
+def test_every_state_has_a_shape_of_its_own() -> None:
+    labels = []
+    for state, colour in COLOURS:
+        drawn = annotate_faces(blank(), [face(state)])
+        label = drawn[151:163, 101:113]  # the square before the words
+        labels.append((label != np.array(colour)).any(axis=2))
+    for one, other in itertools.combinations(labels, 2):
+        assert (one != other).sum() > 10
+
+
+@pytest.mark.parametrize(("state", "colour"), COLOURS)
+def test_words_stand_out_from_their_colour(state: MaskState | None, colour: Colour) -> None:
+    light = 0.2126 * 255, 0.7152 * 255, 0.0722 * 255
+    drawn = annotate_faces(blank(), [face(state)])
+    label = drawn[150:164, 118:170].reshape(-1, 3)
+    distance = np.abs((label.astype(float) - colour) @ np.array(light) / 255).max()
+    assert distance > 100
