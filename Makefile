@@ -9,6 +9,8 @@
 #   make lock                 write requirements*.txt anew from the .in files (network)
 #   make format               put the code into the project's format
 #   make bench-models         measure the shipped models beside their peers (needs ../shared)
+#   make bench-web            measure what visitors of the status page cost the pipeline
+#   make bench-soak           200,000 frames through the whole kiosk: memory and latency
 #   make clean                remove everything that these commands made
 #
 # Another Python: make test PYTHON=python3.12
@@ -38,11 +40,12 @@ TFLITE := $(TFLITE_VENV)/.installed
 # A TensorFlow newer than the pinned one is needed above this Python; see requirements-train.txt.
 HAS_TENSORFLOW := import sys; sys.exit(sys.version_info >= (3, 14))
 
-.PHONY: help demo test optional test-tflite-runtime check audit lock format bench-models clean
+.PHONY: help demo test optional test-tflite-runtime check audit lock format bench-models bench-web \
+  bench-soak clean
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n '3,12s/^# *//p' Makefile
+	@sed -n '/^#   make/s/^# *//p' Makefile
 
 demo: $(EDGE)
 	@$(VENV)/bin/python -m edge_app demo
@@ -75,6 +78,14 @@ bench-models: $(FULL)
 	  --data $(DATA)/kaggle853 $(DATA)/ilc2021 $(DATA)/binary \
 	  --boxes $(DATA)/teacher_boxes.json --split test
 	$(VENV)/bin/python -m training bench-models --data $(DATA)/kaggle853 --peers $(PEERS)
+
+# Best on a machine that does nothing else; three minutes.
+bench-web: $(EDGE)
+	@PYTHONPATH=. $(VENV)/bin/python tests/bench/web.py
+
+bench-soak: $(FULL)
+	$(VENV)/bin/python -m tests.bench.soak --frames 200000 --out build/soak
+	$(VENV)/bin/python -m tests.bench.share
 
 format: $(FULL)
 	$(VENV)/bin/ruff format .

@@ -88,8 +88,9 @@ def recent_events() -> list[SimpleNamespace]:
         SimpleNamespace(
             begin=now - datetime.timedelta(seconds=ago),
             duration_s=float(long),
-            signal=signal,
-            reason="",
+            state="ended",
+            kind="signal",
+            name=signal.value,
             people=people,
         )
         for ago, long, signal, people in EVENTS

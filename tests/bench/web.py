@@ -3,10 +3,10 @@
 The bundled clip's frames come at a camera's pace; a frame's latency runs from the moment it
 is due until its decision stands. Three situations take short turns, so that a busy machine
 disturbs all of them alike: nobody visits, one visitor looks at the page as a browser does, and
-greedy ones in a process of their own ask as fast as they can. Ratios are medians over the
-rounds. The pipeline's process has
-one core for itself and the server; the visitors have the others. The server's share is the
-processor time that its thread took, which other programs cannot disturb.
+greedy ones in a process of their own ask as fast as they can. What is printed are
+medians over the rounds. The pipeline's process has one core for itself and the server; the
+visitors have the others. The server's share is the processor time that its thread took, which
+other programs cannot disturb.
 
 PYTHONPATH=. python tests/bench/web.py [--clients N] [--rounds N] [--seconds S] [--fps F]
 """
@@ -96,7 +96,7 @@ def turn(
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--clients", type=int, default=50)
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--fps", type=float, default=15)
     options = parser.parse_args()
@@ -161,7 +161,7 @@ def report(
         "server's share"
     )
     for name, rounds in latencies.items():
-        p50, p99 = np.percentile(np.concatenate(rounds), [50, 99])
+        p50, p99 = np.median([np.percentile(mine, [50, 99]) for mine in rounds], axis=0)
         ratios = [
             np.percentile(mine, [50, 99]) / np.percentile(theirs, [50, 99])
             for mine, theirs in zip(rounds, base, strict=True)

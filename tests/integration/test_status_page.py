@@ -285,7 +285,9 @@ def test_the_lamps_blink_unless_less_motion_is_wanted(browser, kiosk) -> None:
 
 def event(signal):
     begin = datetime.datetime(2026, 9, 30, 23, 59, tzinfo=datetime.UTC)
-    return SimpleNamespace(begin=begin, duration_s=7260.0, signal=signal, reason="", people=20)
+    return SimpleNamespace(
+        begin=begin, duration_s=7260.0, state="ended", kind="signal", name=signal, people=20
+    )
 
 
 @pytest.mark.parametrize("width", [320, 360, 768, 1280])

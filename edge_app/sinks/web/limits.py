@@ -40,9 +40,9 @@ class Limits:
         linger_s: Seconds that a client turned away gets to read why.
     """
 
-    accepts: Rate = Rate(60, 60)
-    requests: Rate = Rate(30, 60)
-    requests_per_client: Rate = Rate(15, 40)
+    accepts: Rate = Rate(40, 40)
+    requests: Rate = Rate(25, 40)
+    requests_per_client: Rate = Rate(15, 30)
     wrong_tokens: Rate = Rate(0.2, 5)
     connections: int = 32
     queue: int = 64

@@ -8,7 +8,6 @@ import time
 import urllib.parse
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Generic, TypeVar
 
 from edge_app.domain import Signal
 from edge_app.settings import Settings
@@ -17,6 +16,7 @@ from edge_app.sinks.web.board import Board
 from edge_app.sinks.web.messages import HTML, Answer, Request, later, plain
 from edge_app.sinks.web.pages import Pages
 from edge_app.sinks.web.preview import Preview
+from edge_app.sinks.web.shared import Shared
 from edge_app.sinks.web.view import RecentEvents, Viewer
 
 log = logging.getLogger(__name__)
@@ -31,23 +31,6 @@ Exposition = Callable[[], tuple[bytes, str]]
 """Figures for Prometheus: the text and its content type."""
 
 Handler = Callable[[Request], Answer]
-
-T = TypeVar("T")
-
-
-class Shared(Generic[T]):
-    """A value that is made when asked for, and not again for :data:`SHARED_S`."""
-
-    def __init__(self, make: Callable[[], T], clock: Callable[[], float]) -> None:
-        self._make = make
-        self._clock = clock
-        self._made: tuple[T, float] | None = None
-
-    def __call__(self) -> T:
-        now = self._clock()
-        if self._made is None or now - self._made[1] >= SHARED_S:
-            self._made = self._make(), now
-        return self._made[0]
 
 
 class Site:
@@ -76,9 +59,10 @@ class Site:
         self._clock = clock
         self._pages = Pages(preview=settings.web.preview, sign_out=access.needs_token)
         self._preview = Preview() if settings.web.preview else None
-        self._view = Shared(Viewer(settings, board, recent_events).view, clock)
-        self._json = Shared(self._make_json, clock)
-        self._page = Shared(lambda: self._pages.status(self._view()), clock)
+        viewer = Viewer(settings, board, recent_events, clock)
+        self._view = Shared(viewer.view, SHARED_S, clock)
+        self._json = Shared(self._make_json, SHARED_S, clock)
+        self._page = Shared(lambda: self._pages.status(self._view()), SHARED_S, clock)
         self._failed: set[str] = set()
         # Without a token: what the login form needs, and whether the kiosk works.
         self._open: dict[tuple[str, str], Handler] = {
@@ -98,7 +82,7 @@ class Site:
         if self._preview is not None:
             self._closed["GET", "/preview.jpg"] = self._picture
         if exposition is not None:
-            figures = Shared(exposition, clock)
+            figures = Shared(exposition, SHARED_S, clock)
             self._closed["GET", "/metrics"] = lambda _: Answer(HTTPStatus.OK, *figures())
 
     def answer(self, request: Request) -> Answer:

@@ -115,8 +115,8 @@ class HttpServer:
             except OSError:
                 listener.close()
                 raise
-        except OSError as error:
-            why = error.strerror or str(error)
+        except (OSError, UnicodeError) as error:  # a name may be no name at all
+            why = getattr(error, "strerror", None) or str(error)
             raise WebError(
                 f"the status page cannot listen at web.host = {host}, web.port = {port}: {why}"
             ) from None

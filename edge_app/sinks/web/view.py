@@ -18,9 +18,13 @@ from edge_app.rhythm import RHYTHMS
 from edge_app.settings import Settings
 from edge_app.sinks.web import words
 from edge_app.sinks.web.board import Board, Now
+from edge_app.sinks.web.shared import Shared
 
 MAX_EVENTS = 12
 """Events on the page; ``python -m edge_app events`` shows all."""
+
+EVENTS_S = 2.0
+"""The journal is a file: it is read so seldom, and only while somebody looks."""
 
 UNKNOWN = "not measured"
 
@@ -38,18 +42,23 @@ class Event(Protocol):
         ...
 
     @property
-    def duration_s(self) -> float | None:
-        """How long it lasted; None while it does."""
+    def duration_s(self) -> float:
+        """How long it lasted, or has lasted so far."""
         ...
 
     @property
-    def signal(self) -> Signal:
-        """What the light showed."""
+    def state(self) -> str:
+        """``open`` while it lasts."""
         ...
 
     @property
-    def reason(self) -> str:
-        """Why, in one line."""
+    def kind(self) -> str:
+        """``signal``: the light showed ``name``; anything else: the part ``name`` failed."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """A :class:`~edge_app.domain.Signal`, or a part such as ``camera``."""
         ...
 
     @property
@@ -66,11 +75,16 @@ class Viewer:
     """Puts what the kiosk said into a :data:`View`."""
 
     def __init__(
-        self, settings: Settings, board: Board, recent_events: RecentEvents | None
+        self,
+        settings: Settings,
+        board: Board,
+        recent_events: RecentEvents | None,
+        clock: Callable[[], float],
     ) -> None:
         self._settings = settings
         self._board = board
         self._recent_events = recent_events
+        self._events = Shared(self._read_events, EVENTS_S, clock)
         self._models = ", ".join(
             Path(bundle).name.removesuffix(".tflite")
             for bundle in (settings.detector.bundle, settings.classifier.bundle)
@@ -160,7 +174,7 @@ class Viewer:
             "throttling": "bad" if vitals is not None and vitals.throttled else "",
         }
 
-    def _events(self) -> tuple[list[dict[str, Any]], str]:
+    def _read_events(self) -> tuple[list[dict[str, Any]], str]:
         if self._recent_events is None:
             return [], "This kiosk keeps no journal."
         try:
@@ -193,11 +207,14 @@ def _troubles(vitals: Vitals | None) -> list[str]:
 def _row(event: Event, today: datetime.date) -> dict[str, Any]:
     begin = event.begin.astimezone()
     time = f"{begin:%H:%M}" if begin.date() == today else f"{begin:%d %b, %H:%M}"
+    is_signal = event.kind == "signal"
+    headings = {signal.value: heading for signal, heading in words.HEADINGS.items()}
+    heading = headings.get(event.name, event.name) if is_signal else f"Trouble: {event.name}"
     return {
         "begin": event.begin.isoformat(timespec="seconds"),
         "time": time,
-        "signal": event.signal.value,
-        "heading": words.HEADINGS[event.signal],
-        "duration": "now" if event.duration_s is None else words.duration(event.duration_s),
+        "signal": event.name if is_signal else "FAULT",
+        "heading": heading,
+        "duration": "now" if event.state == "open" else words.duration(event.duration_s),
         "people": event.people,
     }

@@ -128,7 +128,7 @@ def pages(web_settings, clock, says):
     for signal in Signal:
         board = Board(2.0, clock)
         board.put(says.observed(signal, "<b>why</b>", (says.face(),)), says.frame())
-        texts.append(made.status(Viewer(web_settings, board, None).view()).decode())
+        texts.append(made.status(Viewer(web_settings, board, None, clock).view()).decode())
     return texts
 
 

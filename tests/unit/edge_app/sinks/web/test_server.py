@@ -231,9 +231,10 @@ def test_an_address_in_use_is_temporary_and_served_when_it_is_free(start, ask, w
     thread.join(PATIENCE_S)
 
 
-def test_a_name_that_means_nothing_is_one_line() -> None:
-    server = HttpServer("no-such-host.invalid", 80, lambda _: plain(HTTPStatus.OK), CALM)
-    with pytest.raises(WebError, match=r"^the status page cannot listen at web.host = no-such"):
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 200, "a b", "256.1.1.1"])
+def test_a_name_that_means_nothing_is_one_line(host: str) -> None:
+    server = HttpServer(host, 80, lambda _: plain(HTTPStatus.OK), CALM)
+    with pytest.raises(WebError, match=f"^the status page cannot listen at web.host = {host}"):
         server.serve()
     server.close()
 

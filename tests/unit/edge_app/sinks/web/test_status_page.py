@@ -28,7 +28,10 @@ def visit(serve):
 
 def event(signal: Signal, **more: object) -> SimpleNamespace:
     begin = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
-    values = {"begin": begin, "duration_s": 65.0, "signal": signal, "reason": "why", "people": 2}
+    values = {
+        "begin": begin, "duration_s": 65.0, "state": "ended", "kind": "signal",
+        "name": signal.value, "people": 2,
+    }  # fmt: skip
     return SimpleNamespace(**{**values, **more})
 
 
@@ -117,12 +120,14 @@ def test_a_small_face_asks_to_step_closer(visit, says) -> None:
 
 
 def test_the_last_events_are_listed(visit) -> None:
-    events = [event(Signal.NO_MASK), event(Signal.COMPLIANT, duration_s=None)]
+    events = [event(Signal.NO_MASK), event(Signal.COMPLIANT, state="open")]
+    events.append(event(Signal.FAULT, kind="trouble", name="camera"))
     visitor = visit(recent_events=lambda: events)
-    [first, second] = json.loads(visitor.ask("/api/status.json").body)["events"]
+    [first, second, third] = json.loads(visitor.ask("/api/status.json").body)["events"]
     assert first["begin"] == "2026-01-02T03:04:05+00:00"
     assert (first["heading"], first["duration"], first["people"]) == ("No mask", "1 min", 2)
     assert second["duration"] == "now"
+    assert third["heading"] == "Trouble: camera"
     text = visitor.ask("/").text
     assert '<time datetime="2026-01-02T03:04:05+00:00">' in text
     assert text.count("<tr data-signal=") == len(events)
