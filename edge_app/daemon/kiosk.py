@@ -12,13 +12,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
+from edge_app.backoff import Backoff
 from edge_app.daemon.capture import Capture, OpenSource
 from edge_app.daemon.delivery import Delivery, Outbox
 from edge_app.daemon.meter import CAMERA, Health, Meter, read_health
 from edge_app.daemon.slot import LatestShot, Shot
 from edge_app.domain import MaskState, Observation, Signal
-from edge_app.errors import Permanent
+from edge_app.errors import Permanent, Temporary
 from edge_app.pipeline import Pipeline, build_pipeline
 from edge_app.rhythm import SELF_TEST, TICK_S
 from edge_app.settings import Settings
@@ -93,6 +95,7 @@ class Kiosk:
         )
         self._systemd = Notifier(log)
         self._news = threading.Event()
+        self._ending = threading.Event()
         self._stop = False
         self._failure: BaseException | None = None
         self._pipeline: Pipeline | None = None
@@ -130,7 +133,9 @@ class Kiosk:
         pipeline = self._thread(self._process, "pipeline")
         delivery = self._thread(self._delivery.run, "delivery")
         servers = [
-            self._thread(sink.serve, sink.name) for sink in self._sinks if isinstance(sink, Server)
+            self._thread(partial(self._serve, sink), sink.name)
+            for sink in self._sinks
+            if isinstance(sink, Server)
         ]
         try:
             self._began = self._clock()
@@ -145,6 +150,7 @@ class Kiosk:
                 raise self._failure
             return 0
         finally:
+            self._ending.set()
             self._capture.stop()
             self._indicator.close()
             self._systemd.tell("STOPPING=1")
@@ -164,6 +170,15 @@ class Kiosk:
                     self._failure = error
 
         return threading.Thread(target=guarded, name=name, daemon=True)
+
+    def _serve(self, server: Server) -> None:
+        backoff = Backoff()
+        while not self._ending.is_set():
+            try:
+                server.serve()
+                return
+            except Temporary:  # the sink reports it
+                self._ending.wait(backoff.failed())
 
     def _leave(self, thread: threading.Thread) -> None:
         if thread.is_alive():

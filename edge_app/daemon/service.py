@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -11,8 +13,9 @@ from contextlib import ExitStack, contextmanager
 from edge_app.daemon.kiosk import Kiosk
 from edge_app.errors import AlreadyRunningError, KioskError, Permanent
 from edge_app.settings import Settings
-from edge_app.sinks import open_sinks
 from edge_app.sinks.indicator import open_indicator
+from edge_app.sinks.journal import journal_path
+from edge_app.sinks.opening import open_sinks
 from edge_app.systemd import is_service
 
 LOCK = "\0mask-kiosk/"
@@ -150,6 +153,9 @@ def _claimed(settings: Settings) -> Iterator[None]:
     wanted = {}
     if settings.indicator.pins == "gpio":
         wanted["gpio"] = "drives the lamps"
+    if (journal := journal_path(settings.journal)) is not None:
+        digest = hashlib.sha256(os.fsencode(journal.resolve())).hexdigest()
+        wanted[f"journal/{digest[:32]}"] = f"writes {journal}"
     with ExitStack() as held:
         for name, what in wanted.items():
             sock = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))

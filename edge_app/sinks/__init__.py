@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import logging
-from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from edge_app.domain import Frame, Observation, Vitals
-from edge_app.errors import MissingPackageError
-from edge_app.settings import Settings
 
-log = logging.getLogger(__name__)
-
-__all__ = ["Server", "Sink", "open_sinks"]
+__all__ = ["Server", "Sink"]
 
 
 class Sink(Protocol):
@@ -54,66 +47,11 @@ class Sink(Protocol):
 
 @runtime_checkable
 class Server(Protocol):
-    """A sink that also answers others; the daemon runs :meth:`serve` in a thread of its own."""
+    """A sink that also answers others; the daemon runs :meth:`serve` in a thread of its own.
+
+    When it raises a :class:`~edge_app.errors.Temporary` error it is called again after a pause.
+    """
 
     def serve(self) -> None:
         """Answer until the sink is closed."""
         ...
-
-
-def open_sinks(settings: Settings) -> list[Sink]:
-    """The sinks that the settings ask for, beside the light.
-
-    Raises:
-        MissingPackageError: An optional package is needed but not installed.
-        SettingsError: What a setting names cannot be used.
-    """
-    wanted: list[tuple[bool, Callable[[Settings], Sink]]] = [
-        (bool(settings.mqtt.host), _open_mqtt),
-        (settings.web.metrics, _open_metrics),
-        (_wants_journal(settings), _open_journal),
-        (settings.snapshots.enabled, _open_snapshots),
-    ]
-    return [make(settings) for is_wanted, make in wanted if is_wanted]
-
-
-def _open_mqtt(settings: Settings) -> Sink:
-    _require("paho", "paho-mqtt", f"mqtt.host = {settings.mqtt.host}")
-    from edge_app.sinks.mqtt import Mqtt
-
-    return Mqtt(settings.mqtt)
-
-
-def _open_metrics(settings: Settings) -> Sink:
-    _require("prometheus_client", "prometheus_client", "web.metrics = true")
-    from edge_app.sinks.metrics import Metrics
-
-    return Metrics(settings)
-
-
-def _require(module: str, package: str, setting: str) -> None:
-    if importlib.util.find_spec(module) is None:
-        raise MissingPackageError(
-            f"{setting} needs the package {package}: pip install -r deploy/requirements-network.txt"
-        )
-
-
-def _wants_journal(settings: Settings) -> bool:
-    from edge_app.sinks.journal import journal_path
-
-    wanted = journal_path(settings.journal) is not None
-    if not wanted:
-        log.info("no journal: journal.path is empty, and there is no $STATE_DIRECTORY")
-    return wanted
-
-
-def _open_journal(settings: Settings) -> Sink:
-    from edge_app.sinks.journal import open_journal
-
-    return open_journal(settings.journal)
-
-
-def _open_snapshots(settings: Settings) -> Sink:
-    from edge_app.sinks.snapshots import Snapshots, snapshots_folder
-
-    return Snapshots(snapshots_folder(settings.snapshots), settings.snapshots)

@@ -25,8 +25,8 @@ import numpy as np
 from edge_app.daemon import Kiosk
 from edge_app.domain import Frame, Observation, Vitals
 from edge_app.settings import Settings, SourceSettings, replace_settings
-from edge_app.sinks import open_sinks
 from edge_app.sinks.indicator import open_indicator
+from edge_app.sinks.opening import open_sinks
 from edge_app.sources import FrameSource
 from tests.bench.scenes import EndlessCamera, clip_frames, crowd, empty_room
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from edge_app.domain import Frame, Observation, Vitals
+from edge_app.errors import WebError
 from edge_app.settings import Settings
 from edge_app.sinks.web.access import Access, read_token
 from edge_app.sinks.web.board import Board
@@ -54,6 +55,7 @@ class StatusPage:
         access = Access(read_token(web), web.host, limits, clock)
         self._board = Board(settings.policy.stale_s, clock)
         site = Site(settings, self._board, access, recent_events, exposition, clock)
+        self._trouble: str | None = None
         self._server = HttpServer(web.host, web.port, site.answer, limits, clock)
 
     @property
@@ -66,8 +68,14 @@ class StatusPage:
         self._board.put(observation, frame)
 
     def report(self, vitals: Vitals) -> None:
-        """Keep how the kiosk is doing until somebody asks."""
+        """Keep how the kiosk is doing until somebody asks.
+
+        Raises:
+            WebError: The page cannot be served at the moment.
+        """
         self._board.put_vitals(vitals)
+        if self._trouble is not None:
+            raise WebError(self._trouble)
 
     def serve(self) -> None:
         """Answer until :meth:`close` is called.
@@ -75,7 +83,12 @@ class StatusPage:
         Raises:
             WebError: The address cannot be used now; it may be called again later.
         """
-        self._server.serve()
+        self._trouble = None
+        try:
+            self._server.serve()
+        except WebError as error:
+            self._trouble = str(error)
+            raise
 
     def close(self) -> None:
         """Make :meth:`serve` end at once, hanging clients or not; from any thread."""

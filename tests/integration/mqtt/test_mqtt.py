@@ -15,7 +15,8 @@ import pytest
 
 from edge_app.domain import Box, Face, Observation, Signal
 from edge_app.settings import Settings, replace_settings
-from edge_app.sinks import Sink, open_sinks
+from edge_app.sinks import Sink
+from edge_app.sinks.opening import open_sinks
 
 DISCOVERY = "homeassistant/device/mask_kiosk_door/config"
 SIGNALS = list(Signal)

@@ -26,7 +26,8 @@ from edge_app.domain import (
 )
 from edge_app.errors import SettingsError, SnapshotError
 from edge_app.settings import Settings, SnapshotSettings, replace_settings
-from edge_app.sinks import Sink, open_sinks, snapshots
+from edge_app.sinks import Sink, snapshots
+from edge_app.sinks.opening import open_sinks
 from edge_app.sinks.snapshots import EXPIRE_S, PARTIAL_NAME, Snapshots, snapshots_folder
 from tests.disks import Disk
 

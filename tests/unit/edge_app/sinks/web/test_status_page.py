@@ -12,7 +12,8 @@ import pytest
 
 from edge_app.domain import Signal, Vitals
 from edge_app.errors import JournalError, SettingsError
-from edge_app.sinks import Server, Sink, open_sinks
+from edge_app.sinks import Server, Sink
+from edge_app.sinks.opening import open_sinks
 from edge_app.sinks.web import Limits, StatusPage
 from edge_app.sinks.web.limits import Rate
 

@@ -8,7 +8,7 @@ import pytest
 
 from edge_app.errors import MissingPackageError, SettingsError
 from edge_app.settings import Settings, replace_settings
-from edge_app.sinks import open_sinks
+from edge_app.sinks.opening import open_sinks
 
 
 def asked(changes: dict[str, Any]) -> Settings:
@@ -20,8 +20,11 @@ def test_nothing_is_opened_that_is_not_asked_for() -> None:
 
 
 def test_metrics_come_when_they_are_asked_for() -> None:
-    (sink,) = open_sinks(asked({"web.metrics": True}))
-    assert sink.name == "metrics"
+    sinks = open_sinks(asked({"web.enabled": True, "web.metrics": True}))
+    assert [sink.name for sink in sinks] == ["metrics", "web"]
+    for sink in sinks:
+        sink.close()
+    assert open_sinks(asked({"web.metrics": True})) == [], "nobody could ask for them"
 
 
 @pytest.mark.parametrize(
@@ -29,7 +32,7 @@ def test_metrics_come_when_they_are_asked_for() -> None:
     [
         ({"mqtt.host": "hub"}, "paho", "mqtt.host = hub needs the package paho-mqtt"),
         (
-            {"web.metrics": True},
+            {"web.enabled": True, "web.metrics": True},
             "prometheus_client",
             "web.metrics = true needs the package prometheus_client",
         ),
