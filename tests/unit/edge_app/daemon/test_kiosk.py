@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,9 @@ from edge_app.errors import (
 )
 from edge_app.pipeline import Pipeline, build_pipeline
 from edge_app.settings import Settings, SourceSettings, replace_settings
+from edge_app.sinks import Sink
 from edge_app.sinks.indicator import Indicator
+from edge_app.sinks.web import StatusPage
 from edge_app.sources import FrameSource
 from tests.services import Systemd
 
@@ -108,6 +112,7 @@ class Rig:
         self.indicator = Indicator(self.settings.indicator, factory)
         self.self_test = self.lingers = False
         self.sink = Recorder()
+        self.more_sinks: list[Sink] = []
         self.paint = paint
         self.sources: list[ScriptSource] = []
         self.live = True
@@ -133,7 +138,7 @@ class Rig:
             self.settings,
             self.indicator,
             logging.getLogger("kiosk"),
-            [self.sink],
+            [*self.more_sinks, self.sink],
             self_test=self.self_test,
             lingers=self.lingers,
             open_source=open_scripted,
@@ -696,3 +701,31 @@ def test_a_systemd_that_does_not_listen_is_said_once(
 
     assert rig.run(day()) == 0
     assert caplog.text.count("systemd cannot be told") == 1
+
+
+# A sink that serves
+
+
+def test_a_page_whose_port_is_taken_is_served_later(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("edge_app.daemon.delivery.REPORT_S", 0.05)
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
+    page = StatusPage(replace_settings(rig.settings, {"web.enabled": True, "web.port": port}))
+    rig.more_sinks = [page]
+
+    def day() -> Script:
+        yield from rig.camera(WITH, lambda: rig.sink.vitals and rig.sink.vitals[-1].troubles)
+        assert rig.sink.vitals[-1].troubles.keys() == {"web"}
+        yield from rig.camera(WITH, rig.shows(Signal.COMPLIANT))
+        taken.close()
+        yield from rig.camera(WITH, lambda: page.address)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz") as answer:
+            assert answer.status == 200
+        yield from rig.camera(WITH, lambda: not rig.sink.vitals[-1].troubles)
+        yield from rig.end()
+
+    assert rig.run(day()) == 0
+    assert caplog.text.count("web: works again") == 1
+    assert page.address is None

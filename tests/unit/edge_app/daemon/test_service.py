@@ -126,3 +126,19 @@ def test_a_second_kiosk_is_refused(tiny_settings: Settings) -> None:
             run_kiosk(settings, log=logging.getLogger("kiosk"))
     with pytest.raises(PinError):  # the way is free: this machine has no pins
         run_kiosk(settings, log=logging.getLogger("kiosk"))
+
+
+def test_two_kiosks_do_not_write_one_journal(
+    clip: Callable[[int], Path], service: Service, systemd: Systemd, tmp_path: Path
+) -> None:
+    service.write(clip(2000), more=f'[journal]\npath = "{tmp_path / "events.sqlite3"}"\n')
+    service.start()
+    systemd.wait_for(pinged)
+    second = Service(service.root, tmp_path, service.models)
+    second.start()
+    assert second.wait() == 1
+    (refusal,) = [line for line in second.lines if "error" in line]
+    assert "another mask-kiosk writes" in refusal
+    systemd.received()
+    systemd.wait_for(pinged)
+    assert service.end() == 0
