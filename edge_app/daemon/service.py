@@ -103,7 +103,7 @@ class _Service:
                 self_test=is_first and settings.indicator.self_test,
                 lingers=may_linger and is_service(),
             )
-            if self._stopped:
+            if self._stopped or self._next is not None:  # a signal came before there was one
                 kiosk.stop()
             return kiosk.run()
 
