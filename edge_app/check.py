@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import TextIO
 
 import cv2
 import numpy as np
 
 from edge_app import pi_health
+from edge_app.check_sinks import Status, check_sinks
 from edge_app.domain import Image
 from edge_app.errors import KioskError, SettingsError
 from edge_app.network_permission import ADVICE, network_user, require_network, service_may
@@ -25,8 +26,6 @@ from edge_app.vision.detector import BundleDetector
 from edge_app.vision.interpreter import runtime_name
 from edge_app.vision.kernels import kernels
 from edge_app.vision.yunet import INPUT_HEIGHT, INPUT_WIDTH, YuNet, is_yunet, model_hash
-
-Status = Literal["ok", "FAIL", "skipped"]
 
 LAMP_SECONDS = 0.7
 """How long each lamp is lit: long enough to look up, short enough to wait for four."""
@@ -82,6 +81,8 @@ def checks(settings: Settings) -> Iterator[Result]:
     yield check_source(settings)
     yield check_pins(settings)
     yield check_network(settings)
+    for name, status, detail in check_sinks(settings):
+        yield Result(name, status, detail)
     yield from check_pi()
 
 

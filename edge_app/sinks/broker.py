@@ -120,6 +120,12 @@ class BrokerLink:
         self.notes.closing = True
         self._client.disconnect(WITH_WILL)
 
+    def leave(self) -> None:
+        """Leave at once and without a word: the broker does not publish the will."""
+        self.notes.closing = True
+        self._client.disconnect()
+        self._client.loop_stop()
+
     def _await_last(self) -> None:
         if self._last is None:
             return

@@ -51,6 +51,9 @@ def test_everything_in_order_is_one_line_per_check_and_exit_code_0(ready: Settin
         "source",
         "pins",
         "network",
+        "journal",
+        "MQTT",
+        "status page",
         "temperature",
         "throttling",
     ]
