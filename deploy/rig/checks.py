@@ -1,0 +1,306 @@
+"""What the rig looks at: the shipped unit under a real systemd, with its camera and lamps.
+
+Every check does something to the device from outside and judges what came of it: systemd's
+own record of the unit, the system's journal, and the lamp lines read back from the kernel.
+"""
+
+from __future__ import annotations
+
+import re
+
+from edge_app.domain import Signal
+from kiosk import SETTINGS, Kiosk
+from machine import RigError
+from report import Report
+
+EXPOSURE_LIMIT = 2.0
+"""systemd's own measure of what a service may do; 10 is everything."""
+
+START_S = 60.0
+"""A first start loads models and compiles Python: some seconds, more on a busy machine."""
+
+LIGHT_S = 10.0
+"""Patience for a rhythm to show; the longest takes two seconds."""
+
+BLIND_S = 4.0
+"""So soon the light has to say that the camera is gone: policy.stale_s and a cycle to see it."""
+
+STOP_S = 2.0
+WATCH_SLACK_S = 2.0
+QUIET_S = 12.0
+"""A restart loop would show in this time: RestartSec is 5 s."""
+
+STATE = "/var/lib/mask-kiosk/events.sqlite3"
+
+WHOLE = """
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1]) as journal:
+    whole = journal.execute("PRAGMA integrity_check").fetchone()[0]
+    tables = [row[0] for row in journal.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")]
+    rows = sum(journal.execute(f'SELECT COUNT(*) FROM "{name}"').fetchone()[0] for name in tables)
+print(whole, rows)
+"""
+
+
+def settings(camera: str) -> str:
+    """A settings file for the rig's device: only what an installer would set."""
+    return f'[source]\nuri = "{camera}"\n'
+
+
+def first_start(kiosk: Kiosk, report: Report) -> None:
+    """Without a camera the unit is not ready and says so; with one it is."""
+    camera = kiosk.camera()
+    kiosk.settle(settings(camera))
+    kiosk.unplug()
+    begin = kiosk.machine.must("systemctl", "start", "--no-block", "mask-kiosk").began
+    fault = kiosk.wait_shown(Signal.FAULT, begin, START_S)
+    _timed(report, "start without a camera: red and amber alternate", fault, begin, kiosk)
+    state = kiosk.show("ActiveState")
+    report.add("start without a camera: not READY", state == "activating", detail=state)
+    plugged = kiosk.plug()
+    active = kiosk.wait_active(begin, START_S)
+    ok = active is not None and active > plugged
+    since = None if active is None else active - plugged
+    report.add("camera plugged in: READY", ok, since, kiosk.show("StatusText"))
+    idle = kiosk.wait_shown(Signal.IDLE, plugged, START_S)
+    _timed(report, "camera plugged in: green heartbeat", idle, plugged, kiosk)
+
+
+def restart(kiosk: Kiosk, report: Report) -> None:
+    """An ordinary restart with everything in place."""
+    begin = kiosk.systemctl("restart").began
+    active = kiosk.wait_active(begin, START_S)
+    since = None if active is None else active - begin
+    report.add("restart: READY", active is not None, since, kiosk.show("StatusText"))
+    idle = kiosk.wait_shown(Signal.IDLE, begin, LIGHT_S)
+    _timed(report, "restart: green heartbeat", idle, begin, kiosk)
+    kiosk.machine.listen(2.0)
+    status = kiosk.show("StatusText")
+    told = Signal.IDLE.value in status.lower() and "fps" in status.lower()
+    report.add("STATUS tells signal and fps", told, detail=status)
+
+
+def confinement(kiosk: Kiosk, report: Report) -> None:
+    """What the running service may do, by systemd's measure and by the kernel's."""
+    judged = kiosk.machine.call("systemd-analyze", "security", "--no-pager", "mask-kiosk").output
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", judged)
+    exposure = float(found.group(1)) if found else None
+    passed = exposure is not None and exposure <= EXPOSURE_LIMIT
+    report.add(f"systemd-analyze security: exposure at most {EXPOSURE_LIMIT}", passed, None, exposure)
+    fields = kiosk.machine.must("cat", f"/proc/{kiosk.pid()}/status").output
+    status = dict(line.split(":\t", 1) for line in fields.splitlines() if ":\t" in line)
+    report.add(
+        "the process is no root, has no capabilities and cannot get any",
+        status["Uid"].split()[0] != "0"
+        and all(int(status[name], 16) == 0 for name in ("CapEff", "CapPrm", "CapBnd"))
+        and status["NoNewPrivs"].strip() == "1",
+        detail=f"uid {status['Uid'].split()[0]}, CapBnd {status['CapBnd'].strip()}",
+    )
+
+
+def killed(kiosk: Kiosk, report: Report) -> None:
+    """kill -9 of the main process."""
+    before = kiosk.pid()
+    begin = kiosk.machine.must("kill", "-KILL", str(before)).began
+    dark = kiosk.wait_dark(begin, STOP_S)
+    kiosk.machine.listen(1.0)
+    active = kiosk.wait_active(begin, START_S)
+    since = None if active is None else active - begin
+    after = kiosk.pid()
+    report.add("kill -9: restarted", active is not None and after not in (0, before), since)
+    idle = kiosk.wait_shown(Signal.IDLE, begin, LIGHT_S)
+    _timed(report, "kill -9: green heartbeat again", idle, begin, kiosk)
+    _timed(report, "kill -9: lamps dark in between", dark, begin, kiosk)
+
+
+def hung(kiosk: Kiosk, report: Report) -> None:
+    """A process that stands still is killed by the watchdog."""
+    watch = kiosk.show("WatchdogUSec")
+    limit = _seconds(watch)
+    if not report.add("a watchdog is set", limit > 0, detail=f"WatchdogSec {watch}"):
+        return
+    begin = kiosk.machine.must("kill", "-STOP", str(kiosk.pid())).began
+    kiosk.wait(lambda: any("Watchdog" in line for line in _systemd(kiosk, begin)), limit + 10)
+    lines = [line for line in _systemd(kiosk, begin) if "Watchdog" in line]
+    seen = kiosk.moment("StateChange")
+    took = seen - begin
+    report.add("hang: found by the watchdog", bool(lines), took, "; ".join(lines))
+    report.add("hang: within WatchdogSec", bool(lines) and took <= limit + WATCH_SLACK_S, took)
+    active = kiosk.wait_active(begin, START_S)
+    since = None if active is None else active - begin
+    report.add("hang: restarted", active is not None, since)
+    idle = kiosk.wait_shown(Signal.IDLE, active or begin, LIGHT_S)
+    _timed(report, "hang: green heartbeat again", idle, begin, kiosk)
+
+
+def camera_lost(kiosk: Kiosk, report: Report) -> None:
+    """The camera goes away while the kiosk runs, and comes back."""
+    before = kiosk.pid()
+    begin = kiosk.unplug()
+    fault = kiosk.wait_shown(Signal.FAULT, begin, LIGHT_S)
+    _timed(report, "camera unplugged: red and amber alternate", fault, begin, kiosk, BLIND_S)
+    kiosk.machine.listen(3.0)
+    plugged = kiosk.plug()
+    idle = kiosk.wait_shown(Signal.IDLE, plugged, 40.0)
+    _timed(report, "camera plugged in again: green heartbeat", idle, plugged, kiosk)
+    same = kiosk.pid() == before
+    detail = f"restarts so far: {kiosk.show('NRestarts')}"
+    report.add("camera lost and found: the same process all the time", same, detail=detail)
+
+
+def second_instance(kiosk: Kiosk, report: Report) -> None:
+    """Somebody starts the kiosk by hand beside the service."""
+    before = kiosk.pid()
+    by_hand = kiosk.machine.call(
+        "setpriv", "--reuid=mask-kiosk", "--regid=mask-kiosk", "--init-groups",
+        "env", "--chdir=/tmp", "LG_WD=/tmp", "PYTHONPATH=/opt/mask-kiosk",
+        "/opt/mask-kiosk/.venv/bin/python", "-m", "edge_app", "run", "--settings", SETTINGS,
+        timeout=20,
+    )  # fmt: skip
+    lines = by_hand.output.strip().splitlines()
+    report.add(
+        "a second kiosk by hand: refused with one line",
+        by_hand.code > 0 and len(lines) == 1,
+        by_hand.ended - by_hand.began,
+        f"exit code {by_hand.code}: {by_hand.output}",
+    )
+    idle = kiosk.wait_shown(Signal.IDLE, by_hand.ended, LIGHT_S)
+    report.add(
+        "a second kiosk by hand: the first goes on",
+        kiosk.pid() == before and idle is not None,
+        detail=kiosk.lamps(),
+    )
+
+
+def reloaded(kiosk: Kiosk, report: Report) -> None:
+    """New settings without a restart; wrong ones are not taken."""
+    before, camera = kiosk.pid(), kiosk.camera()
+    for what, extra in (("good", "[policy]\nhold_s = 2.0\n"), ("wrong", "[policy]\nholds = 2\n")):
+        kiosk.settle(settings(camera) + extra)
+        asked = kiosk.systemctl("reload")
+        kiosk.machine.listen(3.0)
+        said = kiosk.log(asked.began)
+        idle = kiosk.wait_shown(Signal.IDLE, asked.ended, LIGHT_S)
+        alive = kiosk.pid() == before and idle is not None
+        seconds = asked.ended - asked.began
+        taken = asked.code == 0 if what == "good" else any("holds" in line for line in said)
+        passed = alive and taken and bool(said)
+        detail = f"exit code {asked.code}, kiosk says: {' | '.join(said)} {asked.output}"
+        report.add(f"reload with {what} settings: goes on and says so", passed, seconds, detail)
+    kiosk.settle(settings(camera))
+
+
+def stopped(kiosk: Kiosk, report: Report) -> None:
+    """systemctl stop."""
+    asked = kiosk.systemctl("stop")
+    took = asked.ended - asked.began
+    dark = kiosk.wait_dark(asked.began, STOP_S)
+    _timed(report, "stop: all lamps dark", dark, asked.began, kiosk, STOP_S)
+    seen = kiosk.shows("ActiveState", "Result", "ExecMainStatus")
+    clean = list(seen.values()) == ["inactive", "success", "0"] or set(seen.values()) == {
+        "inactive",
+        "success",
+        "0",
+    }
+    report.add("stop: ended by itself, cleanly", clean and took <= STOP_S, took, dict(seen))
+
+
+def wrong_settings(kiosk: Kiosk, report: Report) -> None:
+    """A typo in the settings: one line for a person, no restart loop."""
+    camera = kiosk.camera()
+    kiosk.systemctl("reset-failed")
+    kiosk.settle(settings(camera) + "[polcy]\nhold_s = 2.0\n")
+    begin = kiosk.systemctl("start").began
+    kiosk.machine.listen(QUIET_S)
+    seen = kiosk.shows("ActiveState", "ExecMainStatus", "NRestarts")
+    ended = kiosk.moment("ExecMainExit")
+    report.add(
+        "wrong settings: exit code 2, no restart",
+        dict(seen) == {"ActiveState": "failed", "ExecMainStatus": "2", "NRestarts": "0"},
+        ended - begin,
+        dict(seen),
+    )
+    said = kiosk.log(begin)
+    passed = len(said) == 1 and "polcy" in said[0]
+    report.add("wrong settings: one line in the journal", passed, None, " | ".join(said))
+    kiosk.settle(settings(camera))
+    kiosk.systemctl("reset-failed")
+    begin = kiosk.systemctl("start").began
+    idle = kiosk.wait_shown(Signal.IDLE, begin, START_S)
+    _timed(report, "settings put right: green heartbeat", idle, begin, kiosk)
+
+
+def power_cut(kiosk: Kiosk, report: Report) -> None:
+    """The power goes away while the kiosk writes, and comes back."""
+    has_journal = kiosk.machine.call("test", "-e", STATE).code == 0
+    before = _journal(kiosk) if has_journal else ""
+    begin = kiosk.unplug()  # a change of the signal, to be written down
+    kiosk.wait_shown(Signal.FAULT, begin, LIGHT_S)
+    kiosk.machine.cut()
+    kiosk.machine.start()
+    active = kiosk.wait_active(0.0, START_S)
+    report.add("power cut: active again by itself", active is not None, active)
+    idle = kiosk.wait_shown(Signal.IDLE, 0.0, LIGHT_S)
+    _timed(report, "power cut: green heartbeat again", idle, 0.0, kiosk)
+    if not has_journal:
+        report.add("power cut: the event journal is whole", False, None, f"no {STATE}")
+        return
+    after = _journal(kiosk)
+    whole = after.startswith("ok ") and int(after.split()[1]) >= int(before.split()[1])
+    detail = f"integrity and rows before: {before}, after: {after}"
+    report.add("power cut: the event journal is whole", whole, None, detail)
+
+
+ALL = (
+    first_start,
+    restart,
+    confinement,
+    killed,
+    hung,
+    camera_lost,
+    second_instance,
+    reloaded,
+    stopped,
+    wrong_settings,
+    power_cut,
+)
+
+
+def run(kiosk: Kiosk, report: Report) -> None:
+    """All checks, in order; one that cannot go on is a failed finding."""
+    for check in ALL:
+        try:
+            check(kiosk, report)
+        except RigError as error:
+            report.add(f"{check.__name__}: could not be looked at", False, None, error)
+
+
+def _timed(
+    report: Report,
+    what: str,
+    moment: float | None,
+    event: float,
+    kiosk: Kiosk,
+    limit: float | None = None,
+) -> None:
+    """A finding about when something was first seen."""
+    seconds = None if moment is None else moment - event
+    passed = seconds is not None and (limit is None or seconds <= limit)
+    within = "" if limit is None else f"limit {limit:g} s"
+    report.add(what, passed, seconds, within if passed else f"{within} {kiosk.lamps()}")
+
+
+def _seconds(span: str) -> float:
+    """systemd's way to write a span of time, e.g. ``1min 30s``."""
+    units = {"h": 3600.0, "min": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6}
+    parts = re.findall(r"([0-9.]+)(h|min|ms|us|s)\b", span)
+    return sum(float(number) * units[unit] for number, unit in parts)
+
+
+def _systemd(kiosk: Kiosk, after: float) -> list[str]:
+    return kiosk.log(after, of_systemd=True)
+
+
+def _journal(kiosk: Kiosk) -> str:
+    return kiosk.machine.must("python3", "-c", WHOLE, STATE).output.strip()

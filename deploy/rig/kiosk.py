@@ -1,0 +1,154 @@
+"""The kiosk in a device of the rig: installed, asked, and given its camera or not."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from edge_app.domain import Signal
+from images import CHECKOUT
+from lamps import dark_since, last_signal, shown_since
+from machine import Machine, Reply
+
+UNIT = "mask-kiosk.service"
+SETTINGS = "/etc/mask-kiosk/kiosk.toml"
+VIVID = "/sys/bus/platform/drivers/vivid"
+SHIPPED = ("edge_app", "systemd", "deploy/kiosk.example.toml", "README.md")
+
+ASK_S = 0.2
+"""Pause between two questions to systemd. Times come from its own timestamps."""
+
+
+class Kiosk:
+    """What a check says to the device, and asks of it."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    # The service
+
+    def install(self) -> None:
+        """Put this checkout and its unit into the device, as the unit's head says.
+
+        Raises:
+            RigError: A step failed.
+        """
+        with tarfile.open(self.machine.share / "checkout.tar", "w") as archive:
+            for name in SHIPPED:
+                archive.add(CHECKOUT / name, name, filter=_shipped)
+        do = self.machine.must
+        do("tar", "-C", "/opt/mask-kiosk", "-xf", "/rig/checkout.tar")
+        do("useradd", "--system", "--no-create-home", "--groups", "video,gpio", "mask-kiosk")
+        do("mkdir", "-p", "/etc/mask-kiosk")
+        do("cp", f"/opt/mask-kiosk/systemd/{UNIT}", "/etc/systemd/system/")
+        do("systemctl", "daemon-reload")
+        do("systemctl", "enable", UNIT)
+
+    def settle(self, text: str) -> None:
+        """Write the settings file."""
+        self.machine.write(SETTINGS, text)
+
+    def systemctl(self, *words: str) -> Reply:
+        """Run systemctl on the unit, whatever its exit code."""
+        return self.machine.call("systemctl", *words, UNIT)
+
+    def shows(self, *names: str) -> Mapping[str, str]:
+        """Properties of the unit."""
+        listed = ",".join(names)
+        reply = self.machine.must("systemctl", "show", "--property", listed, UNIT)
+        return dict(line.split("=", 1) for line in reply.output.splitlines())
+
+    def show(self, name: str) -> str:
+        """One property of the unit."""
+        return self.shows(name)[name]
+
+    def moment(self, name: str) -> float:
+        """A timestamp of the unit in seconds of the device's clock."""
+        return int(self.show(f"{name}TimestampMonotonic")) / 1e6
+
+    def pid(self) -> int:
+        """The service's main process; 0: there is none."""
+        return int(self.show("MainPID"))
+
+    def wait(self, true: Callable[[], bool], timeout: float) -> bool:
+        """Ask again and again until something is true; whether it came true in time."""
+        end = time.monotonic() + timeout
+        while not true():
+            if time.monotonic() >= end:
+                return False
+            self.machine.listen(ASK_S)
+        return True
+
+    def wait_active(self, after: float, timeout: float) -> float | None:
+        """When the unit became active after a moment; None: not in time."""
+
+        def active() -> bool:
+            return self.show("ActiveState") == "active" and self.moment("ActiveEnter") > after
+
+        return self.moment("ActiveEnter") if self.wait(active, timeout) else None
+
+    def log(self, after: float, *, of_systemd: bool = False) -> list[str]:
+        """What the kiosk (or systemd about it) wrote into the system's journal since a moment."""
+        field = "UNIT" if of_systemd else "_SYSTEMD_UNIT"
+        reply = self.machine.must("journalctl", "--quiet", "-o", "json", f"{field}={UNIT}")
+        entries = [json.loads(line) for line in reply.output.splitlines()]
+        late = [e for e in entries if int(e["__MONOTONIC_TIMESTAMP"]) / 1e6 >= after]
+        return [str(entry["MESSAGE"]) for entry in late]
+
+    # The light
+
+    def now(self) -> float:
+        """The device's clock."""
+        return self.machine.must("true").ended
+
+    def wait_shown(self, signal: Signal, after: float, timeout: float) -> float | None:
+        """When the lamps began to show a signal after a moment; None: not in time."""
+        changes = self.machine.changes
+
+        def shown() -> bool:
+            return shown_since(signal, changes, after) is not None
+
+        self.machine.wait(shown, timeout)
+        return shown_since(signal, changes, after)
+
+    def wait_dark(self, after: float, timeout: float) -> float | None:
+        """When the last lamp went out after a moment; None: one was on all the time."""
+        self.machine.wait(lambda: dark_since(self.machine.changes, after) is not None, timeout)
+        return dark_since(self.machine.changes, after)
+
+    def lamps(self) -> str:
+        """What the lamps did of late."""
+        return f"lamps, red amber green buzzer: {last_signal(self.machine.changes, self.now())}"
+
+    # The camera
+
+    def camera(self) -> str:
+        """The device file of the camera, found by its name as files are numbered by chance.
+
+        Raises:
+            RigError: There is none.
+        """
+        script = "grep -l '^vivid.*vid-cap' /sys/class/video4linux/*/name"
+        reply = self.machine.must("sh", "-c", script)
+        return f"/dev/{Path(reply.output.split()[0]).parent.name}"
+
+    def unplug(self) -> float:
+        """Take the camera away; returns when."""
+        return self.machine.write(f"{VIVID}/unbind", "vivid.0").began
+
+    def plug(self) -> float:
+        """Give the camera back; returns when."""
+        return self.machine.write(f"{VIVID}/bind", "vivid.0").began
+
+
+def _shipped(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    if "__pycache__" in entry.name:
+        return None
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = "root"
+    return entry
+
+
