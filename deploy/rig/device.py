@@ -61,9 +61,7 @@ def _run(*, build: bool) -> int:
     folder = images.BUILD / "run"
     shutil.rmtree(folder, ignore_errors=True)
     lamps = IndicatorSettings()
-    machine = Machine(
-        kernel, image, folder, (lamps.red, lamps.amber, lamps.green, lamps.buzzer)
-    )
+    machine = Machine(kernel, image, folder, (lamps.red, lamps.amber, lamps.green, lamps.buzzer))
     report = Report()
     built = time.monotonic()
     try:

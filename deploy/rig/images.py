@@ -20,7 +20,7 @@ CHECKOUT = HERE.parent.parent
 BUILD = CHECKOUT / "build" / "rig"
 
 RECIPE = "1"
-"""Part of every hash: count up when the code below makes something else of the same inputs."""
+"""Part of every hash: count up when the code below makes another thing of the same inputs."""
 
 SUITE, MIRROR = "trixie", "http://deb.debian.org/debian"
 """The Debian that Raspberry Pi OS is made of today."""
@@ -28,9 +28,27 @@ SUITE, MIRROR = "trixie", "http://deb.debian.org/debian"
 PYTHON = "3.13"
 """Python of that Debian: wheels are downloaded for it."""
 
-DEVICE_PACKAGES = ("systemd-sysv", "udev", "dbus", "python3", "python3-venv")
+DEVICE_PACKAGES = ("systemd-sysv", "udev", "dbus", "procps", "python3", "python3-venv")
 WHEEL_PACKAGES = ("gcc", "libc6-dev", "python3-dev", "python3-venv", "swig")
-KERNEL_PACKAGES = ("bc", "bison", "flex", "gcc", "libc6-dev", "linux-source", "make", "xz-utils")
+
+KERNEL_SUITE = "bookworm"
+"""An older one for the kernel, which is an ordinary program of the host: it needs the C library
+that it was built with, or a newer one. (Linked statically it crashes at its first process.)"""
+
+KERNEL_SOURCES = (
+    f"deb {MIRROR} {KERNEL_SUITE} main",
+    f"deb {MIRROR}-security {KERNEL_SUITE}-security main",
+)
+KERNEL_PACKAGES = (
+    "bc",
+    "bison",
+    "flex",
+    "gcc",
+    "libc6-dev",
+    "linux-source-6.12",
+    "make",
+    "xz-utils",
+)
 
 LGPIO = "lgpio==0.2.2.0"
 """A Raspberry Pi has it from its own apt archive; PyPI has no wheel of it for Python 3.13."""
@@ -43,8 +61,8 @@ IMAGE_SIZE = "2G"
 CPUINFO_END = "\t\t   (loops_per_jiffy/(5000/HZ)) % 100);\n"
 CPUINFO_PI = r"""	seq_printf(m, "\nRevision\t: c03115\nModel\t\t: Raspberry Pi 4 Model B Rev 1.5\n");
 """
-"""gpiozero asks /proc/cpuinfo which Pi it is on. A file mounted over it would do too, but a
-unit with a /proc of its own would not see it, and then the rig would find faults that are none."""
+"""gpiozero asks /proc/cpuinfo which Pi it is on. A file mounted over it would do too, but a unit
+with a /proc of its own would not see it, and then the rig would find faults that are none."""
 
 COMMANDS = {"mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "tar": "tar"}
 
@@ -102,7 +120,8 @@ class Part:
 def kernel() -> Part:
     """User-Mode Linux: a Linux kernel that is an ordinary program."""
     config = (HERE / "kernel.config").read_text(encoding="utf-8")
-    return Part("kernel", "linux", (*KERNEL_PACKAGES, CPUINFO_PI, config), _make_kernel)
+    inputs = (*KERNEL_SOURCES, *KERNEL_PACKAGES, CPUINFO_PI, config)
+    return Part("kernel", "linux", inputs, _make_kernel)
 
 
 def lgpio() -> Part:
@@ -131,7 +150,7 @@ def _check_host() -> None:
 
 
 def _make_kernel(work: Path, log: Path) -> None:
-    debian = _debian(work / "debian", KERNEL_PACKAGES, log)
+    debian = _debian(work / "debian", KERNEL_PACKAGES, log, KERNEL_SUITE, KERNEL_SOURCES)
     archive = next((debian / "usr/src").glob("linux-source-*.tar.xz"))
     source = debian / "src"
     source.mkdir()
@@ -208,11 +227,17 @@ def _make_device(work: Path, log: Path) -> None:
     shutil.rmtree(root)
 
 
-def _debian(root: Path, packages: Sequence[str], log: Path) -> Path:
+def _debian(
+    root: Path,
+    packages: Sequence[str],
+    log: Path,
+    suite: str = SUITE,
+    sources: Sequence[str] = (MIRROR,),
+) -> Path:
     """A small Debian in a new folder."""
     excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
     include = f"--include={','.join(packages)}"
-    _run(["mmdebstrap", "--variant=minbase", *excluded, include, SUITE, str(root), MIRROR], log)
+    _run(["mmdebstrap", "--variant=minbase", *excluded, include, suite, str(root), *sources], log)
     return root
 
 

@@ -7,19 +7,31 @@ import tarfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from edge_app.domain import Signal
 from images import CHECKOUT
-from lamps import dark_since, last_signal, shown_since
-from machine import Machine, Reply
+from lamps import amber_and_green_swapped, dark_since, last_signal, shown_since
+from machine import Machine, Reply, RigError
 
 UNIT = "mask-kiosk.service"
 SETTINGS = "/etc/mask-kiosk/kiosk.toml"
 VIVID = "/sys/bus/platform/drivers/vivid"
+CAMERA = "vivid.0"
 SHIPPED = ("edge_app", "systemd", "deploy/kiosk.example.toml", "README.md")
 
 ASK_S = 0.2
 """Pause between two questions to systemd. Times come from its own timestamps."""
+
+START_S = 60.0
+"""A start loads models and compiles Python: some seconds, more on a busy machine."""
+
+
+class Line(NamedTuple):
+    """A line of the system's journal."""
+
+    time: float
+    text: str
 
 
 class Kiosk:
@@ -73,6 +85,14 @@ class Kiosk:
         """The service's main process; 0: there is none."""
         return int(self.show("MainPID"))
 
+    def signal(self, name: str) -> Reply:
+        """Send a signal to the main process, as anybody with the right to could.
+
+        Raises:
+            RigError: There is no such process.
+        """
+        return self.machine.must("sh", "-c", 'kill -s "$0" "$1"', name, str(self.pid()))
+
     def wait(self, true: Callable[[], bool], timeout: float) -> bool:
         """Ask again and again until something is true; whether it came true in time."""
         end = time.monotonic() + timeout
@@ -90,13 +110,28 @@ class Kiosk:
 
         return self.moment("ActiveEnter") if self.wait(active, timeout) else None
 
-    def log(self, after: float, *, of_systemd: bool = False) -> list[str]:
+    def log(self, after: float, *, of_systemd: bool = False) -> list[Line]:
         """What the kiosk (or systemd about it) wrote into the system's journal since a moment."""
         field = "UNIT" if of_systemd else "_SYSTEMD_UNIT"
         reply = self.machine.must("journalctl", "--quiet", "-o", "json", f"{field}={UNIT}")
         entries = [json.loads(line) for line in reply.output.splitlines()]
-        late = [e for e in entries if int(e["__MONOTONIC_TIMESTAMP"]) / 1e6 >= after]
-        return [str(entry["MESSAGE"]) for entry in late]
+        lines = [Line(int(e["__MONOTONIC_TIMESTAMP"]) / 1e6, str(e["MESSAGE"])) for e in entries]
+        return [line for line in lines if line.time >= after]
+
+    def recover(self) -> None:
+        """Bring the kiosk into order, whatever an earlier check left.
+
+        Raises:
+            RigError: It does not come.
+        """
+        if not self.has_camera():
+            self.plug()
+        camera = self.camera()
+        self.settle(f'[source]\nuri = "{camera}"\n')
+        self.systemctl("reset-failed")
+        begin = self.machine.must("systemctl", "restart", "--no-block", UNIT).began
+        if self.wait_shown(Signal.IDLE, begin, START_S) is None:
+            raise RigError(f"the kiosk does not come into order; {self.lamps()}")
 
     # The light
 
@@ -104,15 +139,25 @@ class Kiosk:
         """The device's clock."""
         return self.machine.must("true").ended
 
-    def wait_shown(self, signal: Signal, after: float, timeout: float) -> float | None:
-        """When the lamps began to show a signal after a moment; None: not in time."""
-        changes = self.machine.changes
+    def wait_shown(
+        self, signal: Signal, after: float, timeout: float, *, swapped: bool = False
+    ) -> float | None:
+        """When the lamps began to show a signal after a moment; None: not in time.
 
-        def shown() -> bool:
-            return shown_since(signal, changes, after) is not None
+        Args:
+            signal: Which.
+            after: The moment.
+            timeout: Patience in seconds.
+            swapped: Whether the settings have swapped the amber and the green lamp.
+        """
 
-        self.machine.wait(shown, timeout)
-        return shown_since(signal, changes, after)
+        def since() -> float | None:
+            changes = self.machine.changes
+            seen = amber_and_green_swapped(changes) if swapped else changes
+            return shown_since(signal, seen, after)
+
+        self.machine.wait(lambda: since() is not None, timeout)
+        return since()
 
     def wait_dark(self, after: float, timeout: float) -> float | None:
         """When the last lamp went out after a moment; None: one was on all the time."""
@@ -124,6 +169,10 @@ class Kiosk:
         return f"lamps, red amber green buzzer: {last_signal(self.machine.changes, self.now())}"
 
     # The camera
+
+    def has_camera(self) -> bool:
+        """Whether the camera is plugged in."""
+        return self.machine.call("test", "-e", f"{VIVID}/{CAMERA}").code == 0
 
     def camera(self) -> str:
         """The device file of the camera, found by its name as files are numbered by chance.
@@ -137,11 +186,11 @@ class Kiosk:
 
     def unplug(self) -> float:
         """Take the camera away; returns when."""
-        return self.machine.write(f"{VIVID}/unbind", "vivid.0").began
+        return self.machine.write(f"{VIVID}/unbind", CAMERA).began
 
     def plug(self) -> float:
         """Give the camera back; returns when."""
-        return self.machine.write(f"{VIVID}/bind", "vivid.0").began
+        return self.machine.write(f"{VIVID}/bind", CAMERA).began
 
 
 def _shipped(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
@@ -150,5 +199,3 @@ def _shipped(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = "root"
     return entry
-
-

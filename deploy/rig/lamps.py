@@ -29,6 +29,11 @@ def _lines(lamps: LampState) -> Lines:
     return (int(lamps.red), int(lamps.amber), int(lamps.green), int(lamps.buzzer))
 
 
+def amber_and_green_swapped(changes: Sequence[Change]) -> list[Change]:
+    """What was seen, for a kiosk whose settings name each of two lamps as the other."""
+    return [Change(c.time, (c.lines[0], c.lines[2], c.lines[1], c.lines[3])) for c in changes]
+
+
 def shown_since(signal: Signal, changes: Sequence[Change], after: float) -> float | None:
     """When the lamps began to show a signal, after a moment; None if they do not.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+WORDS = {True: "PASS", False: "FAIL", None: "none"}
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -11,13 +13,13 @@ class Finding:
 
     Attributes:
         what: The claim.
-        passed: Whether it is true.
+        passed: Whether it is true; None: there is nothing to look at.
         seconds: Time since the event that it answers; None: not a matter of time.
         detail: What was seen.
     """
 
     what: str
-    passed: bool
+    passed: bool | None
     seconds: float | None
     detail: str
 
@@ -29,20 +31,23 @@ class Report:
         self.findings: list[Finding] = []
 
     def add(
-        self, what: str, passed: bool, seconds: float | None = None, detail: object = ""
-    ) -> bool:
-        """Note a finding and print it; returns whether it passed."""
+        self,
+        what: str,
+        passed: bool | None,
+        seconds: float | None = None,
+        detail: object = "",
+    ) -> None:
+        """Note a finding and print it."""
         # A detail is one line, whatever the device said.
         text = " ".join(str(detail).split())
         finding = Finding(what, passed, seconds, text)
         self.findings.append(finding)
         print(_line(finding), flush=True)
-        return passed
 
     @property
     def passed(self) -> bool:
-        """Whether there are findings and all passed."""
-        return bool(self.findings) and all(finding.passed for finding in self.findings)
+        """Whether there are findings and none failed."""
+        return bool(self.findings) and all(f.passed is not False for f in self.findings)
 
     def table(self) -> str:
         """All findings, in order."""
@@ -53,4 +58,4 @@ class Report:
 def _line(finding: Finding) -> str:
     seconds = "" if finding.seconds is None else f"{finding.seconds:.2f}"
     detail = f" ({finding.detail})" if finding.detail else ""
-    return f"{'PASS' if finding.passed else 'FAIL'}  {seconds:>6}  {finding.what}{detail}"
+    return f"{WORDS[finding.passed]}  {seconds:>6}  {finding.what}{detail}"
