@@ -11,6 +11,7 @@
 #   make bench-models         measure the shipped models beside their peers (needs ../shared)
 #   make bench-web            measure what visitors of the status page cost the pipeline
 #   make bench-soak           200,000 frames through the whole kiosk: memory and latency
+#   make rig                  the service in a simulated device (needs root, see docs/rig.md)
 #   make clean                remove everything that these commands made
 #
 # Another Python: make test PYTHON=python3.12
@@ -41,7 +42,7 @@ TFLITE := $(TFLITE_VENV)/.installed
 HAS_TENSORFLOW := import sys; sys.exit(sys.version_info >= (3, 14))
 
 .PHONY: help demo test optional test-tflite-runtime check audit lock format bench-models bench-web \
-  bench-soak clean
+  bench-soak rig clean
 .DELETE_ON_ERROR:
 
 help:
@@ -86,6 +87,9 @@ bench-web: $(EDGE)
 bench-soak: $(FULL)
 	$(VENV)/bin/python -m tests.bench.soak --frames 200000 --out build/soak
 	$(VENV)/bin/python -m tests.bench.share
+
+rig: $(EDGE)
+	@$(VENV)/bin/python deploy/rig/device.py
 
 format: $(FULL)
 	$(VENV)/bin/ruff format .

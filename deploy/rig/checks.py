@@ -195,8 +195,10 @@ def reloaded(kiosk: Kiosk, report: Report) -> None:
     taken = asked.code == 0 and new is not None
     report.add("reload: the new settings hold (lamps swapped)", taken, since, detail)
     passed = taken and late is not None and kiosk.pid() == before
-    report.add("reload: the same process goes on", passed, None, _state(kiosk))
+    said = " | ".join(line.text for line in kiosk.log(asked.began, of_systemd=True))
+    report.add("reload: the same process goes on", passed, None, f"systemd: {said}")
 
+    before = kiosk.pid()
     kiosk.settle(good + WRONG)
     asked = kiosk.systemctl("reload")
     late = kiosk.wait_shown(Signal.IDLE, asked.ended, LIGHT_S, swapped=True)
@@ -311,12 +313,6 @@ def _seconds(span: str) -> float:
     units = {"h": 3600.0, "min": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6}
     parts = re.findall(r"([0-9.]+)(h|min|ms|us|s)\b", span)
     return sum(float(number) * units[unit] for number, unit in parts)
-
-
-def _state(kiosk: Kiosk) -> str:
-    return ", ".join(
-        f"{k} {v}" for k, v in kiosk.shows("ActiveState", "SubState", "Result").items()
-    )
 
 
 def _journal(kiosk: Kiosk) -> str:

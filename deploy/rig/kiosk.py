@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tarfile
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,8 @@ UNIT = "mask-kiosk.service"
 SETTINGS = "/etc/mask-kiosk/kiosk.toml"
 VIVID = "/sys/bus/platform/drivers/vivid"
 CAMERA = "vivid.0"
+START_COMMAND = "sudo systemctl enable --now mask-kiosk"
+HOME = "/opt/mask-kiosk"
 SHIPPED = ("edge_app", "systemd", "deploy/kiosk.example.toml", "README.md")
 
 ASK_S = 0.2
@@ -43,7 +46,7 @@ class Kiosk:
     # The service
 
     def install(self) -> None:
-        """Put this checkout and its unit into the device, as the unit's head says.
+        """Put this checkout and its unit into the device, with the commands of the unit's head.
 
         Raises:
             RigError: A step failed.
@@ -51,13 +54,9 @@ class Kiosk:
         with tarfile.open(self.machine.share / "checkout.tar", "w") as archive:
             for name in SHIPPED:
                 archive.add(CHECKOUT / name, name, filter=_shipped)
-        do = self.machine.must
-        do("tar", "-C", "/opt/mask-kiosk", "-xf", "/rig/checkout.tar")
-        do("useradd", "--system", "--no-create-home", "--groups", "video,gpio", "mask-kiosk")
-        do("mkdir", "-p", "/etc/mask-kiosk")
-        do("cp", f"/opt/mask-kiosk/systemd/{UNIT}", "/etc/systemd/system/")
-        do("systemctl", "daemon-reload")
-        do("systemctl", "enable", UNIT)
+        self.machine.must("tar", "-C", HOME, "-xf", "/rig/checkout.tar")
+        for command in install_commands():
+            self.machine.must("sh", "-ec", f"cd {HOME}; {command}")
 
     def settle(self, text: str) -> None:
         """Write the settings file."""
@@ -191,6 +190,21 @@ class Kiosk:
     def plug(self) -> float:
         """Give the camera back; returns when."""
         return self.machine.write(f"{VIVID}/bind", CAMERA).began
+
+
+def install_commands() -> list[str]:
+    """What the unit's head tells an installer to do, except for starting the service.
+
+    Raises:
+        RigError: The head does not say it in the way that is looked for.
+    """
+    text = (CHECKOUT / "systemd" / UNIT).read_text(encoding="utf-8")
+    told = re.search(r"^# Before the first start, once:\n((?:#     .*\n)+)", text, re.MULTILINE)
+    commands = [line.removeprefix("#     ") for line in told[1].splitlines()] if told else []
+    if not commands or commands[-1] != START_COMMAND:
+        raise RigError(f"the head of {UNIT} does not end with the command: {START_COMMAND}")
+    start = START_COMMAND.replace("--now ", "")
+    return [command.replace("sudo ", "") for command in (*commands[:-1], start)]
 
 
 def _shipped(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
