@@ -9,7 +9,19 @@ from __future__ import annotations
 import re
 
 from edge_app.domain import Signal
-from kiosk import SETTINGS, START_S, Kiosk, Line
+from kiosk import (
+    BARS,
+    BLACK,
+    DROPPED,
+    NO_TEXT,
+    NUMBERS,
+    PATTERN,
+    SETTINGS,
+    START_S,
+    TEXT,
+    Kiosk,
+    Line,
+)
 from machine import RigError
 from report import Report
 
@@ -21,6 +33,9 @@ LIGHT_S = 10.0
 
 BLIND_S = 4.0
 """So soon the light has to say that the camera is gone: policy.stale_s and a cycle to see it."""
+
+RETRY_S = 40.0
+"""The kiosk tries a lost camera again after pauses of up to 30 s."""
 
 STOP_S = 2.0
 WATCH_SLACK_S = 2.0
@@ -148,11 +163,26 @@ def camera_lost(kiosk: Kiosk, report: Report) -> None:
     _timed(report, "camera unplugged: red and amber alternate", fault, begin, kiosk, BLIND_S)
     kiosk.machine.listen(3.0)
     plugged = kiosk.plug()
-    idle = kiosk.wait_shown(Signal.IDLE, plugged, 40.0)
+    idle = kiosk.wait_shown(Signal.IDLE, plugged, RETRY_S)
     _timed(report, "camera plugged in again: green heartbeat", idle, plugged, kiosk)
     same = kiosk.pid() == before
     detail = f"restarts so far: {kiosk.show('NRestarts')}"
     report.add("camera lost and found: the same process all the time", same, detail=detail)
+
+
+def camera_blind(kiosk: Kiosk, report: Report) -> None:
+    """The camera is there, but what it sends says nothing about the door."""
+    for what, number, bad, good in (
+        ("frames stop coming", DROPPED, 100, 0),
+        ("every frame is the same", TEXT, NO_TEXT, NUMBERS),
+        ("black pictures", PATTERN, BLACK, BARS),
+    ):
+        begin = kiosk.control(number, bad)
+        fault = kiosk.wait_shown(Signal.FAULT, begin, LIGHT_S)
+        _timed(report, f"{what}: red and amber alternate", fault, begin, kiosk)
+        mended = kiosk.control(number, good)
+        idle = kiosk.wait_shown(Signal.IDLE, mended, RETRY_S)
+        _timed(report, f"{what} no more: green heartbeat", idle, mended, kiosk)
 
 
 def second_instance(kiosk: Kiosk, report: Report) -> None:
@@ -273,6 +303,7 @@ ALL = (
     killed,
     hung,
     camera_lost,
+    camera_blind,
     second_instance,
     reloaded,
     stopped,

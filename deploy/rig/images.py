@@ -59,7 +59,7 @@ REQUIREMENTS = ("requirements-edge.txt", "deploy/requirements-network.txt")
 IMAGE_SIZE = "2G"
 
 CPUINFO_END = "\t\t   (loops_per_jiffy/(5000/HZ)) % 100);\n"
-CPUINFO_PI = r"""	seq_printf(m, "\nRevision\t: c03115\nModel\t\t: Raspberry Pi 4 Model B Rev 1.5\n");
+CPUINFO_PI = r"""	seq_printf(m, "\nRevision\t: c03115\nModel\t\t: Raspberry Pi 4 Model B\n");
 """
 """gpiozero asks /proc/cpuinfo which Pi it is on. A file mounted over it would do too, but a unit
 with a /proc of its own would not see it, and then the rig would find faults that are none."""
@@ -132,7 +132,7 @@ def lgpio() -> Part:
 def device() -> Part:
     """The root file system with systemd, Python and the kiosk's requirements; no kiosk yet."""
     files = [CHECKOUT / name for name in REQUIREMENTS]
-    # Not the agent: the host hands it over at each start.
+    # Not the scripts: the host hands them over at each start.
     files += sorted(path for path in (HERE / "guest").iterdir() if path.suffix != ".py")
     texts = [path.read_text(encoding="utf-8") for path in files]
     inputs = (*DEVICE_PACKAGES, PYTHON, LGPIO, IMAGE_SIZE, *texts)

@@ -19,6 +19,17 @@ UNIT = "mask-kiosk.service"
 SETTINGS = "/etc/mask-kiosk/kiosk.toml"
 VIVID = "/sys/bus/platform/drivers/vivid"
 CAMERA = "vivid.0"
+
+DROPPED = "0x00f0f040"
+PATTERN = "0x00f0f000"
+TEXT = "0x00f0f001"
+"""Numbers of the camera's controls: percentage of frames that never come, picture, text in it."""
+
+BARS, BLACK = 0, 5
+"""Pictures of the camera. The first is what it shows at first."""
+
+NUMBERS, NO_TEXT = 0, 2
+"""Text in them: a frame counter, so that no two are the same, or none, so that all are."""
 START_COMMAND = "sudo systemctl enable --now mask-kiosk"
 HOME = "/opt/mask-kiosk"
 SHIPPED = ("edge_app", "systemd", "deploy/kiosk.example.toml", "README.md")
@@ -190,6 +201,11 @@ class Kiosk:
     def plug(self) -> float:
         """Give the camera back; returns when."""
         return self.machine.write(f"{VIVID}/bind", CAMERA).began
+
+    def control(self, number: str, value: int) -> float:
+        """Set one of the camera's controls while the kiosk uses it; returns when."""
+        tool = ("python3", "/rig/control.py", self.camera(), number, str(value))
+        return self.machine.must(*tool).ended
 
 
 def install_commands() -> list[str]:

@@ -83,8 +83,8 @@ class Machine:
         self._orders = self._answers = -1
         self._unread = b""
         self._hello = False
-        agent = Path(__file__).resolve().parent / "guest" / "agent.py"
-        shutil.copy(agent, self.share / "agent.py")
+        for script in (Path(__file__).resolve().parent / "guest").glob("*.py"):
+            shutil.copy(script, self.share)
         (self.share / "agent.json").write_text(json.dumps({"pins": list(pins)}))
 
     def start(self) -> None:
