@@ -172,15 +172,15 @@ def camera_lost(kiosk: Kiosk, report: Report) -> None:
 
 def camera_blind(kiosk: Kiosk, report: Report) -> None:
     """The camera is there, but what it sends says nothing about the door."""
-    for what, number, bad, good in (
-        ("frames stop coming", DROPPED, 100, 0),
-        ("every frame is the same", TEXT, NO_TEXT, NUMBERS),
-        ("black pictures", PATTERN, BLACK, BARS),
+    for what, bad, good in (
+        ("frames stop coming", [(DROPPED, 100)], [(DROPPED, 0)]),
+        ("every frame is the same", [(TEXT, NO_TEXT)], [(TEXT, NUMBERS)]),
+        ("black pictures", [(PATTERN, BLACK), (TEXT, NO_TEXT)], [(TEXT, NUMBERS), (PATTERN, BARS)]),
     ):
-        begin = kiosk.control(number, bad)
+        begin = [kiosk.control(*setting) for setting in bad][0]
         fault = kiosk.wait_shown(Signal.FAULT, begin, LIGHT_S)
         _timed(report, f"{what}: red and amber alternate", fault, begin, kiosk)
-        mended = kiosk.control(number, good)
+        mended = [kiosk.control(*setting) for setting in good][0]
         idle = kiosk.wait_shown(Signal.IDLE, mended, RETRY_S)
         _timed(report, f"{what} no more: green heartbeat", idle, mended, kiosk)
 
@@ -205,7 +205,7 @@ def second_instance(kiosk: Kiosk, report: Report) -> None:
     report.add(
         "a second kiosk by hand: the first goes on",
         kiosk.pid() == before and idle is not None,
-        detail=kiosk.lamps(),
+        detail=kiosk.lately(),
     )
 
 
@@ -336,7 +336,7 @@ def _timed(
     seconds = None if moment is None else moment - event
     passed = seconds is not None and (limit is None or seconds <= limit)
     within = "" if limit is None else f"limit {limit:g} s"
-    report.add(what, passed, seconds, within if passed else f"{within} {kiosk.lamps()}")
+    report.add(what, passed, seconds, within if passed else f"{within} {kiosk.lately()}")
 
 
 def _seconds(span: str) -> float:

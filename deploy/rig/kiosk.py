@@ -141,7 +141,7 @@ class Kiosk:
         self.systemctl("reset-failed")
         begin = self.machine.must("systemctl", "restart", "--no-block", UNIT).began
         if self.wait_shown(Signal.IDLE, begin, START_S) is None:
-            raise RigError(f"the kiosk does not come into order; {self.lamps()}")
+            raise RigError(f"the kiosk does not come into order; {self.lately()}")
 
     # The light
 
@@ -174,9 +174,12 @@ class Kiosk:
         self.machine.wait(lambda: dark_since(self.machine.changes, after) is not None, timeout)
         return dark_since(self.machine.changes, after)
 
-    def lamps(self) -> str:
-        """What the lamps did of late."""
-        return f"lamps, red amber green buzzer: {last_signal(self.machine.changes, self.now())}"
+    def lately(self) -> str:
+        """What the lamps did of late, and the last that the kiosk said, for a message."""
+        lamps = last_signal(self.machine.changes, self.now())
+        said = "; ".join(line.text for line in self.log(0.0)[-2:])
+        state = "/".join(self.shows("ActiveState", "SubState", "Result").values())
+        return f"lamps, red amber green buzzer: {lamps}; unit: {state}; kiosk: {said}"
 
     # The camera
 
