@@ -173,14 +173,14 @@ def camera_lost(kiosk: Kiosk, report: Report) -> None:
 def camera_blind(kiosk: Kiosk, report: Report) -> None:
     """The camera is there, but what it sends says nothing about the door."""
     for what, bad, good in (
-        ("frames stop coming", [(DROPPED, 100)], [(DROPPED, 0)]),
-        ("every frame is the same", [(TEXT, NO_TEXT)], [(TEXT, NUMBERS)]),
-        ("black pictures", [(PATTERN, BLACK), (TEXT, NO_TEXT)], [(TEXT, NUMBERS), (PATTERN, BARS)]),
+        ("frames stop coming", {DROPPED: 100}, {DROPPED: 0}),
+        ("every frame is the same", {TEXT: NO_TEXT}, {TEXT: NUMBERS}),
+        ("black pictures", {PATTERN: BLACK, TEXT: NO_TEXT}, {PATTERN: BARS, TEXT: NUMBERS}),
     ):
-        begin = [kiosk.control(*setting) for setting in bad][0]
+        begin = kiosk.control(bad)
         fault = kiosk.wait_shown(Signal.FAULT, begin, LIGHT_S)
         _timed(report, f"{what}: red and amber alternate", fault, begin, kiosk)
-        mended = [kiosk.control(*setting) for setting in good][0]
+        mended = kiosk.control(good)
         idle = kiosk.wait_shown(Signal.IDLE, mended, RETRY_S)
         _timed(report, f"{what} no more: green heartbeat", idle, mended, kiosk)
 

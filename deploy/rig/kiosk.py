@@ -205,10 +205,13 @@ class Kiosk:
         """Give the camera back; returns when."""
         return self.machine.write(f"{VIVID}/bind", CAMERA).began
 
-    def control(self, number: str, value: int) -> float:
-        """Set one of the camera's controls while the kiosk uses it; returns when."""
-        tool = ("python3", "/rig/control.py", self.camera(), number, str(value))
-        return self.machine.must(*tool).ended
+    def control(self, values: Mapping[str, int]) -> float:
+        """Set some of the camera's controls while the kiosk uses it; returns when."""
+        camera = self.camera()
+        begin = self.now()
+        for number, value in values.items():
+            self.machine.must("python3", "/rig/control.py", camera, number, str(value))
+        return begin
 
 
 def install_commands() -> list[str]:
