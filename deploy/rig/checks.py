@@ -8,36 +8,20 @@ from __future__ import annotations
 
 import re
 
+import camera_checks
 from edge_app.domain import Signal
-from kiosk import (
-    BARS,
-    BLACK,
-    DROPPED,
-    NO_TEXT,
-    NUMBERS,
-    PATTERN,
-    SETTINGS,
-    START_S,
-    TEXT,
-    Kiosk,
-    Line,
-)
+from edge_app.rhythm import RHYTHMS
+from kiosk import LIGHT_S, SETTINGS, START_S, Kiosk, Line
 from machine import RigError
 from report import Report
 
 EXPOSURE_LIMIT = 2.0
 """systemd's own measure of what a service may do; 10 is everything."""
 
-LIGHT_S = 10.0
-"""Patience for a rhythm to show; the longest takes two seconds."""
-
-BLIND_S = 4.0
-"""So soon the light has to say that the camera is gone: policy.stale_s and a cycle to see it."""
-
-RETRY_S = 40.0
-"""The kiosk tries a lost camera again after pauses of up to 30 s."""
-
 STOP_S = 2.0
+HEARTBEAT_S = RHYTHMS[Signal.IDLE].period + 0.5
+"""A heartbeat that goes on shows itself in this time."""
+
 WATCH_SLACK_S = 2.0
 QUIET_S = 8.0
 """A restart loop would show in this time: RestartSec is 5 s."""
@@ -61,30 +45,6 @@ print(whole, rows)
 """
 
 
-def settings(camera: str) -> str:
-    """A settings file for the rig's device: only what an installer would set."""
-    return f'[source]\nuri = "{camera}"\n'
-
-
-def first_start(kiosk: Kiosk, report: Report) -> None:
-    """Without a camera the unit is not ready and says so; with one it is."""
-    camera = kiosk.camera()
-    kiosk.settle(settings(camera))
-    kiosk.unplug()
-    begin = kiosk.machine.must("systemctl", "start", "--no-block", "mask-kiosk").began
-    fault = kiosk.wait_shown(Signal.FAULT, begin, START_S)
-    _timed(report, "start without a camera: red and amber alternate", fault, begin, kiosk)
-    state = kiosk.show("ActiveState")
-    report.add("start without a camera: not READY", state == "activating", detail=state)
-    plugged = kiosk.plug()
-    active = kiosk.wait_active(begin, START_S)
-    ok = active is not None and active > plugged
-    since = None if active is None else active - plugged
-    report.add("camera plugged in: READY", ok, since, kiosk.show("StatusText"))
-    idle = kiosk.wait_shown(Signal.IDLE, plugged, START_S)
-    _timed(report, "camera plugged in: green heartbeat", idle, plugged, kiosk)
-
-
 def restart(kiosk: Kiosk, report: Report) -> None:
     """An ordinary restart with everything in place."""
     begin = kiosk.systemctl("restart").began
@@ -92,7 +52,7 @@ def restart(kiosk: Kiosk, report: Report) -> None:
     since = None if active is None else active - begin
     report.add("restart: READY", active is not None, since, kiosk.show("StatusText"))
     idle = kiosk.wait_shown(Signal.IDLE, begin, LIGHT_S)
-    _timed(report, "restart: green heartbeat", idle, begin, kiosk)
+    report.timed("restart: green heartbeat", idle, begin, kiosk.lately)
     kiosk.machine.listen(2.0)
     status = kiosk.show("StatusText")
     told = status.startswith(Signal.IDLE.value) and "frames per second" in status
@@ -128,7 +88,7 @@ def killed(kiosk: Kiosk, report: Report) -> None:
     after = kiosk.pid()
     report.add("kill -9: restarted", active is not None and after not in (0, before), since)
     idle = kiosk.wait_shown(Signal.IDLE, begin, LIGHT_S)
-    _timed(report, "kill -9: green heartbeat again", idle, begin, kiosk)
+    report.timed("kill -9: green heartbeat again", idle, begin, kiosk.lately)
 
 
 def hung(kiosk: Kiosk, report: Report) -> None:
@@ -152,37 +112,7 @@ def hung(kiosk: Kiosk, report: Report) -> None:
     since = None if active is None else active - begin
     report.add("hang: restarted", active is not None, since)
     idle = kiosk.wait_shown(Signal.IDLE, active or begin, LIGHT_S)
-    _timed(report, "hang: green heartbeat again", idle, begin, kiosk)
-
-
-def camera_lost(kiosk: Kiosk, report: Report) -> None:
-    """The camera goes away while the kiosk runs, and comes back."""
-    before = kiosk.pid()
-    begin = kiosk.unplug()
-    fault = kiosk.wait_shown(Signal.FAULT, begin, LIGHT_S)
-    _timed(report, "camera unplugged: red and amber alternate", fault, begin, kiosk, BLIND_S)
-    kiosk.machine.listen(3.0)
-    plugged = kiosk.plug()
-    idle = kiosk.wait_shown(Signal.IDLE, plugged, RETRY_S)
-    _timed(report, "camera plugged in again: green heartbeat", idle, plugged, kiosk)
-    same = kiosk.pid() == before
-    detail = f"restarts so far: {kiosk.show('NRestarts')}"
-    report.add("camera lost and found: the same process all the time", same, detail=detail)
-
-
-def camera_blind(kiosk: Kiosk, report: Report) -> None:
-    """The camera is there, but what it sends says nothing about the door."""
-    for what, bad, good in (
-        ("frames stop coming", {DROPPED: 100}, {DROPPED: 0}),
-        ("every frame is the same", {TEXT: NO_TEXT}, {TEXT: NUMBERS}),
-        ("black pictures", {PATTERN: BLACK, TEXT: NO_TEXT}, {PATTERN: BARS, TEXT: NUMBERS}),
-    ):
-        begin = kiosk.control(bad)
-        fault = kiosk.wait_shown(Signal.FAULT, begin, LIGHT_S)
-        _timed(report, f"{what}: red and amber alternate", fault, begin, kiosk)
-        mended = kiosk.control(good)
-        idle = kiosk.wait_shown(Signal.IDLE, mended, RETRY_S)
-        _timed(report, f"{what} no more: green heartbeat", idle, mended, kiosk)
+    report.timed("hang: green heartbeat again", idle, begin, kiosk.lately)
 
 
 def second_instance(kiosk: Kiosk, report: Report) -> None:
@@ -212,7 +142,7 @@ def second_instance(kiosk: Kiosk, report: Report) -> None:
 def reloaded(kiosk: Kiosk, report: Report) -> None:
     """New settings without a restart; wrong ones are not taken."""
     before = kiosk.pid()
-    good = settings(kiosk.camera()) + "[indicator]\namber = 22\ngreen = 27\n"
+    good = kiosk.settings() + "[indicator]\namber = 22\ngreen = 27\n"
     kiosk.settle(good)
     asked = kiosk.systemctl("reload")
     new = kiosk.wait_shown(Signal.IDLE, asked.began, LIGHT_S, swapped=True)
@@ -242,8 +172,9 @@ def stopped(kiosk: Kiosk, report: Report) -> None:
     """An ordinary stop."""
     asked = kiosk.systemctl("stop")
     took = asked.ended - asked.began
+    kiosk.machine.listen(HEARTBEAT_S)
     dark = kiosk.wait_dark(asked.began, STOP_S)
-    _timed(report, "stop: all lamps dark", dark, asked.began, kiosk, STOP_S)
+    report.timed("stop: all lamps dark", dark, asked.began, kiosk.lately, STOP_S)
     seen = kiosk.shows("ActiveState", "Result", "ExecMainStatus")
     clean = seen == {"ActiveState": "inactive", "Result": "success", "ExecMainStatus": "0"}
     report.add("stop: ended by itself with exit code 0", clean and took <= STOP_S, took, seen)
@@ -251,10 +182,9 @@ def stopped(kiosk: Kiosk, report: Report) -> None:
 
 def wrong_settings(kiosk: Kiosk, report: Report) -> None:
     """A typo in the settings: one line for a person, no restart loop."""
-    camera = kiosk.camera()
     kiosk.systemctl("stop")
     kiosk.systemctl("reset-failed")
-    kiosk.settle(settings(camera) + WRONG)
+    kiosk.settle(kiosk.settings() + WRONG)
     begin = kiosk.systemctl("start").began
     kiosk.machine.listen(QUIET_S)
     seen = kiosk.shows("ActiveState", "ExecMainStatus", "NRestarts")
@@ -268,11 +198,11 @@ def wrong_settings(kiosk: Kiosk, report: Report) -> None:
     said = [line.text for line in kiosk.log(begin)]
     passed = len(said) == 1 and "polcy" in said[0]
     report.add("wrong settings: one line in the journal", passed, None, " | ".join(said))
-    kiosk.settle(settings(camera))
+    kiosk.settle(kiosk.settings())
     kiosk.systemctl("reset-failed")
     begin = kiosk.systemctl("start").began
     idle = kiosk.wait_shown(Signal.IDLE, begin, START_S)
-    _timed(report, "settings put right: green heartbeat", idle, begin, kiosk)
+    report.timed("settings put right: green heartbeat", idle, begin, kiosk.lately)
 
 
 def power_cut(kiosk: Kiosk, report: Report) -> None:
@@ -286,7 +216,7 @@ def power_cut(kiosk: Kiosk, report: Report) -> None:
     active = kiosk.wait_active(0.0, START_S)
     report.add("power cut: active again by itself", active is not None, active)
     idle = kiosk.wait_shown(Signal.IDLE, 0.0, LIGHT_S)
-    _timed(report, "power cut: green heartbeat again", idle, 0.0, kiosk)
+    report.timed("power cut: green heartbeat again", idle, 0.0, kiosk.lately)
     if not has_journal:
         report.add("power cut: the event journal is whole", None, None, f"no {STATE}")
         return
@@ -297,13 +227,13 @@ def power_cut(kiosk: Kiosk, report: Report) -> None:
 
 
 ALL = (
-    first_start,
+    camera_checks.absent,
     restart,
     confinement,
     killed,
     hung,
-    camera_lost,
-    camera_blind,
+    camera_checks.lost,
+    camera_checks.blind,
     second_instance,
     reloaded,
     stopped,
@@ -322,21 +252,6 @@ def run(kiosk: Kiosk, report: Report) -> None:
             report.add(f"{check.__name__}: could not be looked at", False, None, error)
         if any(finding.passed is False for finding in report.findings[done:]):
             kiosk.recover()
-
-
-def _timed(
-    report: Report,
-    what: str,
-    moment: float | None,
-    event: float,
-    kiosk: Kiosk,
-    limit: float | None = None,
-) -> None:
-    """A finding about when something was first seen."""
-    seconds = None if moment is None else moment - event
-    passed = seconds is not None and (limit is None or seconds <= limit)
-    within = "" if limit is None else f"limit {limit:g} s"
-    report.add(what, passed, seconds, within if passed else f"{within} {kiosk.lately()}")
 
 
 def _seconds(span: str) -> float:

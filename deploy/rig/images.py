@@ -64,7 +64,12 @@ CPUINFO_PI = r"""	seq_printf(m, "\nRevision\t: c03115\nModel\t\t: Raspberry Pi 4
 """gpiozero asks /proc/cpuinfo which Pi it is on. A file mounted over it would do too, but a unit
 with a /proc of its own would not see it, and then the rig would find faults that are none."""
 
-COMMANDS = {"mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "tar": "tar"}
+COMMANDS = {
+    "mmdebstrap": "mmdebstrap",
+    "mke2fs": "e2fsprogs",
+    "tar": "tar",
+    "unshare": "util-linux",
+}
 
 
 class BuildError(Exception):
@@ -237,7 +242,10 @@ def _debian(
     """A small Debian in a new folder."""
     excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
     include = f"--include={','.join(packages)}"
-    _run(["mmdebstrap", "--variant=minbase", *excluded, include, suite, str(root), *sources], log)
+    # It mounts /proc and /dev below the folder. In a mount table of its own these are gone when it
+    # ends, however it ends: whoever removes the folder then must not reach the host's /dev.
+    alone = ["unshare", "--mount", "mmdebstrap", "--variant=minbase"]
+    _run([*alone, *excluded, include, suite, str(root), *sources], log)
     return root
 
 

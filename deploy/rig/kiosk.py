@@ -40,6 +40,9 @@ ASK_S = 0.2
 START_S = 60.0
 """A start loads models and compiles Python: some seconds, more on a busy machine."""
 
+LIGHT_S = 10.0
+"""Patience for a rhythm to show; the longest takes two seconds."""
+
 
 class Line(NamedTuple):
     """A line of the system's journal."""
@@ -72,6 +75,10 @@ class Kiosk:
     def settle(self, text: str) -> None:
         """Write the settings file."""
         self.machine.write(SETTINGS, text)
+
+    def settings(self) -> str:
+        """The least settings file for the device: what an installer would set."""
+        return f'[source]\nuri = "{self.camera()}"\n'
 
     def systemctl(self, *words: str) -> Reply:
         """Run systemctl on the unit, whatever its exit code."""
@@ -136,8 +143,7 @@ class Kiosk:
         """
         if not self.has_camera():
             self.plug()
-        camera = self.camera()
-        self.settle(f'[source]\nuri = "{camera}"\n')
+        self.settle(self.settings())
         self.systemctl("reset-failed")
         begin = self.machine.must("systemctl", "restart", "--no-block", UNIT).began
         if self.wait_shown(Signal.IDLE, begin, START_S) is None:

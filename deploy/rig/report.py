@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 WORDS = {True: "PASS", False: "FAIL", None: "none"}
@@ -43,6 +44,28 @@ class Report:
         finding = Finding(what, passed, seconds, text)
         self.findings.append(finding)
         print(_line(finding), flush=True)
+
+    def timed(
+        self,
+        what: str,
+        moment: float | None,
+        event: float,
+        why: Callable[[], str],
+        limit: float | None = None,
+    ) -> None:
+        """Note when something was first seen.
+
+        Args:
+            what: The claim.
+            moment: When it was seen; None: never.
+            event: What it answers, on the same clock.
+            why: Called for the detail of a claim that failed.
+            limit: It has to be seen within so many seconds.
+        """
+        seconds = None if moment is None else moment - event
+        passed = seconds is not None and (limit is None or seconds <= limit)
+        within = "" if limit is None else f"limit {limit:g} s "
+        self.add(what, passed, seconds, within + ("" if passed else why()))
 
     @property
     def passed(self) -> bool:
