@@ -1,4 +1,4 @@
-"""The command line: ``python -m edge_app run | demo | replay | events | check | bench``.
+"""The command line: ``python -m edge_app run | demo | replay | events | off | check | bench``.
 
 Exit codes: 0 all well, 1 a check failed, 2 bad usage or input, 130 stopped by Ctrl-C. The
 modules behind a command are imported when it runs, so that ``--help`` is quick.
@@ -72,6 +72,13 @@ def _run(options: argparse.Namespace) -> int:
         return settings
 
     return run_kiosk(read(), log=log, reload=read)
+
+
+def _off(options: argparse.Namespace) -> int:
+    from edge_app.sinks.indicator import open_indicator
+
+    open_indicator(_settings(options).indicator).close()
+    return 0
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -158,6 +165,8 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     command("run", _run, [common, device], "run the kiosk until it is stopped")
+
+    command("off", _off, [common, device], "switch lamps and buzzer off, once a kiosk has died")
 
     demo = command("demo", _demo, [common], "play the bundled clip, show the light here")
     demo.add_argument("--fast", action="store_true", help="do not wait for real time")

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gpiozero.pins.mock import MockFactory
 
 from edge_app import cli
 from edge_app.settings import Settings
@@ -122,3 +123,15 @@ def test_a_developer_s_commands_take_any_settings_file(
     toml.chmod(0o644)
     _, line = failing(capsys, *arguments, "--settings", str(toml))
     assert "nowhere.mp4: there is no such file" in line
+
+
+def test_off_switches_every_pin_off(
+    mock_factory: MockFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pins = [mock_factory.pin(number) for number in (17, 27, 22, 23)]
+    for pin in pins:
+        pin.function = "output"
+        pin.state = True
+    monkeypatch.setattr("edge_app.sinks.indicator._pi_factory", lambda: mock_factory)
+    assert cli.main(["off"]) == 0
+    assert [pin.states[-1].state for pin in pins] == [False] * 4
