@@ -20,6 +20,7 @@ from edge_app.rhythm import OFF, LampState
 from edge_app.settings import Settings
 from edge_app.sinks.indicator import Indicator, open_indicator
 from edge_app.sources import open_source
+from edge_app.trial import try_model
 from edge_app.vision.bundle import Bundle, load_bundle
 from edge_app.vision.classifier import Classifier
 from edge_app.vision.detector import BundleDetector
@@ -98,6 +99,7 @@ def check_model(role: str, task: str, name: str, threads: int) -> Iterator[Resul
     """Whether a bundle is whole and runs, and on which kernels."""
     label = f"{role} bundle"
     try:
+        try_model(task, name)
         bundle = load_bundle(name, task, threads)
         _run_once(bundle)
     except KioskError as error:
@@ -112,6 +114,7 @@ def check_model(role: str, task: str, name: str, threads: int) -> Iterator[Resul
 def check_yunet(model: Path) -> Result:
     """Whether OpenCV runs YuNet."""
     try:
+        try_model("detect", str(model))
         YuNet(model)
     except KioskError as error:
         return Result("detector bundle", "FAIL", str(error))

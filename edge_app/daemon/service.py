@@ -17,6 +17,7 @@ from edge_app.sinks.indicator import open_indicator
 from edge_app.sinks.journal import journal_path
 from edge_app.sinks.opening import open_sinks
 from edge_app.systemd import is_service
+from edge_app.trial import build_tried_pipeline
 
 LOCK = "\0mask-kiosk/"
 """Beginning of an address in Linux's abstract namespace: it needs no file, every user sees
@@ -102,6 +103,7 @@ class _Service:
                 sinks,
                 self_test=is_first and settings.indicator.self_test,
                 lingers=may_linger and is_service(),
+                build_pipeline=build_tried_pipeline,
             )
             if self._stopped or self._next is not None:  # a signal came before there was one
                 kiosk.stop()

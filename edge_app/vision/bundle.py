@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edge_app.domain import MaskState
 from edge_app.errors import BundleError, BundleNotFoundError
 from edge_app.vision.interpreter import Interpreter, load_interpreter
@@ -24,6 +26,18 @@ CARD_SCHEMA = 1
 
 MODELS_DIR = Path(__file__).resolve().parent.parent / "models"
 """Where the bundles that ship with the application lie."""
+
+SCORES = (-0.01, 1.01)
+"""Range of a detector's scores: they are probabilities; the margin is for rounding."""
+
+LARGEST_CODE = 16.0
+"""Box codes lie in -3..3; one of 16 is a face of 12,000 strides."""
+
+LARGEST_LOGIT = 1000.0
+"""A classifier's logits lie in about -10..10."""
+
+REASON_LENGTH = 200
+"""Characters of the runtime's own words in a message; for some files it has thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +159,10 @@ def load_bundle(name_or_path: str | Path, task: str, threads: int = 1) -> Bundle
         )
     try:
         interpreter = load_interpreter(content, threads)
-    except (ValueError, RuntimeError) as error:
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BundleError(f"{model}: the runtime cannot open it: {line}") from None
+    except (ValueError, RuntimeError, MemoryError) as error:
+        raise BundleError(f"{model}: the runtime cannot open it: {_reason(error)}") from None
     check_tensors(interpreter, card, model)
+    check_run(interpreter, model)
     return Bundle(card, model, interpreter)
 
 
@@ -156,16 +170,17 @@ def check_tensors(interpreter: Interpreter, card: Card, model: Path) -> None:
     """Compare what a model takes and gives with what its card says.
 
     Raises:
-        BundleError: Shapes disagree, or a tensor is not uint8.
+        BundleError: Shapes disagree, a tensor is not uint8, or an output's scale makes no
+            sense of its numbers.
     """
+    if len(interpreter.inputs) != 1:
+        raise BundleError(f"{model}: has {len(interpreter.inputs)} inputs instead of one")
     wanted = (1, card.input_height, card.input_width, 3)
     if interpreter.input.shape != wanted or interpreter.input.dtype != "uint8":
         raise BundleError(
             f"{model}: input is {interpreter.input.dtype} {interpreter.input.shape}, "
             f"its card says uint8 {wanted}"
         )
-    if len(interpreter.inputs) != 1:
-        raise BundleError(f"{model}: has {len(interpreter.inputs)} inputs instead of one")
     if wrong := [o for o in interpreter.outputs if o.dtype != "uint8" or o.scale <= 0]:
         raise BundleError(
             f"{model}: output {wrong[0].name} is {wrong[0].dtype} with scale {wrong[0].scale:g}, "
@@ -180,6 +195,40 @@ def check_tensors(interpreter: Interpreter, card: Card, model: Path) -> None:
         expected = sorted([(1, cells, 1), (1, cells, 4)])
     if found != expected:
         raise BundleError(f"{model}: outputs are {found}, its card says {expected}")
+    for output in interpreter.outputs:
+        if card.task == "classify":
+            low, high = -LARGEST_LOGIT, LARGEST_LOGIT
+        else:
+            low, high = SCORES if output.shape[-1] == 1 else (-LARGEST_CODE, LARGEST_CODE)
+        lowest, highest = ((stored - output.zero_point) * output.scale for stored in (0, 255))
+        if not low <= lowest < highest <= high:  # not even then when the scale is no number
+            raise BundleError(
+                f"{model}: output {output.name} has values from {lowest:g} to {highest:g}, "
+                f"which must be within {low:g}..{high:g}"
+            )
+
+
+def check_run(interpreter: Interpreter, model: Path) -> None:
+    """Run a model once: some that can be opened cannot be run, or change their outputs' shapes.
+
+    Raises:
+        BundleError: The runtime refuses, or an output has another shape than it said.
+    """
+    try:
+        outputs = interpreter.run(np.zeros(interpreter.input.shape, np.uint8))
+    except (ValueError, RuntimeError, MemoryError) as error:
+        raise BundleError(f"{model}: the runtime cannot run it: {_reason(error)}") from None
+    for tensor, value in zip(interpreter.outputs, outputs, strict=True):
+        if value.shape != tensor.shape:
+            raise BundleError(
+                f"{model}: output {tensor.name} is {value.shape}, but the model says {tensor.shape}"
+            )
+
+
+def _reason(error: Exception) -> str:
+    """What a runtime says, in one short line."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
+    return line[:REASON_LENGTH] or type(error).__name__
 
 
 def _parse_card(raw: object, path: Path) -> Card:

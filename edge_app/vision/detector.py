@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.domain import Face, Image
+from edge_app.errors import BundleError
 from edge_app.vision.bundle import Bundle
 from edge_app.vision.geometry import Boxes, letterbox, nms
 from edge_app.vision.interpreter import dequantize, quantize
@@ -26,6 +27,10 @@ MAX_CANDIDATES = 300
 """Boxes that enter non-maximum suppression at most (the best ones), which bounds its time."""
 
 
+LARGEST_STORED = 255
+"""Outputs are uint8."""
+
+
 class Detector(Protocol):
     """Anything that finds faces in a picture."""
 
@@ -38,6 +43,13 @@ class BundleDetector:
 
     The model is anchor-free (FCOS, Tian et al. 2019): every cell of every level gives a
     score and a box. Outputs: scores (1, N, 1) in 0..1, box codes (1, N, 4) in -3..3.
+
+    Args:
+        bundle: For the task ``detect``.
+        score_threshold: Faces below this score are dropped; None: as the card says.
+
+    Raises:
+        BundleError: The model cannot give such a score, so it would never see anybody.
     """
 
     def __init__(self, bundle: Bundle, score_threshold: float | None = None) -> None:
@@ -49,6 +61,12 @@ class BundleDetector:
         self._scores_at = next(i for i, output in enumerate(outputs) if output.shape[-1] == 1)
         scores, codes = outputs[self._scores_at], outputs[1 - self._scores_at]
         self._stored_threshold = quantize(self.score_threshold, scores) - ROUNDING
+        if self._stored_threshold > LARGEST_STORED:
+            best = float(dequantize(np.array([LARGEST_STORED], np.uint8), scores)[0])
+            raise BundleError(
+                f"{bundle.path}: no face can reach the score threshold {self.score_threshold:g}, "
+                f"the model's best score is {best:.3f}: lower detector.score_threshold"
+            )
         # Outputs are uint8: what each of the 256 values means is worked out once.
         stored = np.arange(256, dtype=np.uint8)
         self._score_of = dequantize(stored, scores).tolist()

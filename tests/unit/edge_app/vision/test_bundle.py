@@ -12,7 +12,13 @@ import pytest
 from edge_app.domain import MaskState
 from edge_app.errors import BundleError, BundleNotFoundError
 from edge_app.vision import bundle
-from edge_app.vision.bundle import check_tensors, find_bundle, load_bundle, read_card
+from edge_app.vision.bundle import (
+    check_run,
+    check_tensors,
+    find_bundle,
+    load_bundle,
+    read_card,
+)
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -191,6 +197,38 @@ def test_outputs_must_be_quantised(change: dict[str, Any], tiny: Path) -> None:
     interpreter.outputs = tuple(replace(o, **change) for o in interpreter.outputs)
     with pytest.raises(BundleError, match=r"output .* is .* with scale .*, not quantised uint8"):
         check_tensors(interpreter, bundle.card, bundle.path)
+
+
+@pytest.mark.parametrize("scale", [float("nan"), float("inf"), 20.0])
+@pytest.mark.parametrize("name", ["detector", "classifier"])
+def test_a_scale_that_makes_no_sense_is_refused(name: str, scale: float, tiny: Path) -> None:
+    bundle = load_bundle(tiny / f"tiny_{name}", "detect" if name == "detector" else "classify")
+    interpreter = bundle.interpreter
+    interpreter.outputs = tuple(replace(o, scale=scale) for o in interpreter.outputs)
+    with pytest.raises(BundleError, match=r"output .* has values from .*, which must be within"):
+        check_tensors(interpreter, bundle.card, bundle.path)
+
+
+def test_a_model_without_inputs_is_refused(tiny: Path) -> None:
+    bundle = load_bundle(tiny / "tiny_detector", "detect")
+    bundle.interpreter.inputs = ()
+    with pytest.raises(BundleError, match="has 0 inputs instead of one"):
+        check_tensors(bundle.interpreter, bundle.card, bundle.path)
+
+
+def test_an_output_that_changes_its_shape_is_refused(tiny: Path) -> None:
+    bundle = load_bundle(tiny / "tiny_classifier", "classify")
+    [output] = bundle.interpreter.outputs
+    bundle.interpreter.outputs = (replace(output, shape=(1, 4)),)
+    with pytest.raises(BundleError, match=r"is \(1, 3\), but the model says \(1, 4\)"):
+        check_run(bundle.interpreter, bundle.path)
+
+
+def test_a_model_that_cannot_be_run_is_refused(tiny: Path) -> None:
+    bundle = load_bundle(tiny / "tiny_classifier", "classify")
+    bundle.interpreter.inputs = (replace(bundle.interpreter.input, shape=(1, 8, 8, 3)),)
+    with pytest.raises(BundleError, match="the runtime cannot run it: Cannot set tensor"):
+        check_run(bundle.interpreter, bundle.path)
 
 
 def test_every_shipped_bundle_is_whole() -> None:

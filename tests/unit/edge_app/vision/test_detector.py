@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_app.domain import Box, MaskState
+from edge_app.errors import BundleError
 from edge_app.vision.bundle import load_bundle
 from edge_app.vision.detector import (
     BASE_SIZE,
@@ -143,3 +144,10 @@ def test_the_threshold_can_be_set(tiny: Path, paint: Any) -> None:
     assert BundleDetector(bundle).score_threshold == 0.5
     assert BundleDetector(bundle, 1.0).detect(paint({(5, 4): BARE})) == []
     assert BundleDetector(bundle, 0.0).score_threshold == 0.0
+
+
+def test_a_threshold_that_no_face_can_reach_is_refused() -> None:
+    """The light would never see anybody, and never say so."""
+    bundle = load_bundle("face_detector", "detect")
+    with pytest.raises(BundleError, match=r"score threshold 1, the model's best score is 0\.996"):
+        BundleDetector(bundle, 1.0)
