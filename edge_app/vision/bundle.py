@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 
 from edge_app.domain import MaskState
 from edge_app.errors import BundleError, BundleNotFoundError
+from edge_app.settings_rules import show
 from edge_app.vision.interpreter import Interpreter, load_interpreter
 
 CARD_SCHEMA = 1
@@ -26,6 +28,8 @@ CARD_SCHEMA = 1
 
 MODELS_DIR = Path(__file__).resolve().parent.parent / "models"
 """Where the bundles that ship with the application lie."""
+
+SHA256 = re.compile("[0-9a-f]{64}")
 
 SCORES = (-0.01, 1.01)
 """Range of a detector's scores: they are probabilities; the margin is for rounding."""
@@ -125,8 +129,9 @@ def read_card(model: Path) -> Card:
         raise BundleNotFoundError(f"{path}: the card of {model.name} is missing") from None
     except OSError as error:
         raise BundleError(f"{path}: cannot read the card: {error.strerror}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise BundleError(f"{path}: not valid JSON ({error}); install the bundle again") from None
+    except (ValueError, RecursionError) as error:  # also not UTF-8, and numbers without end
+        why = _reason(error)
+        raise BundleError(f"{path}: not valid JSON ({why}); install the bundle again") from None
     return _parse_card(raw, path)
 
 
@@ -239,15 +244,17 @@ def _parse_card(raw: object, path: Path) -> Card:
                 raise BundleError(f"{path}: key {key!r} is missing")
             value = value[part]
         if isinstance(value, bool) or not isinstance(value, kind):
-            raise BundleError(f"{path}: {key} = {value!r} has the wrong type")
+            raise BundleError(f"{path}: {key} = {show(value)} has the wrong type")
         size: Any = len(value) if isinstance(value, str | list) else value
         if not low <= size <= high:
-            raise BundleError(f"{path}: {key} = {value!r} is not within {low}..{high}")
+            raise BundleError(f"{path}: {key} = {show(value)} is not within {low}..{high}")
         return value
 
     number = (int, float)
     if (schema := get("schema", int, 0, 1 << 30)) != CARD_SCHEMA:
-        raise BundleError(f"{path}: schema {schema} is not {CARD_SCHEMA}; update the application")
+        raise BundleError(
+            f"{path}: schema {show(schema)} is not {CARD_SCHEMA}; update the application"
+        )
     task = get("task", str, 1, 20)
     common: dict[str, Any] = {
         "name": get("name", str, 1, 100),
@@ -257,12 +264,14 @@ def _parse_card(raw: object, path: Path) -> Card:
         "input_height": get("input.height", int, 16, 1024),
         "raw": raw,
     }
+    if not SHA256.fullmatch(common["sha256"]):
+        raise BundleError(f"{path}: sha256 = {show(common['sha256'])} is none")
     if common["name"] != path.stem:
-        raise BundleError(f"{path}: is the card of {common['name']!r}, not of {path.stem!r}")
+        raise BundleError(f"{path}: is the card of {show(common['name'])}, not of {path.stem!r}")
     if task == "detect":
         strides = get("strides", list, 1, 8)
         if not all(type(s) is int and 1 <= s <= 128 for s in strides):
-            raise BundleError(f"{path}: strides = {strides!r} must be whole numbers in 1..128")
+            raise BundleError(f"{path}: strides = {show(strides)} must be whole numbers in 1..128")
         return Card(
             **common,
             strides=tuple(strides),
@@ -273,11 +282,13 @@ def _parse_card(raw: object, path: Path) -> Card:
         labels = get("labels", list, 2, 10)
         try:
             states = tuple(MaskState(label) for label in labels)
-        except ValueError as error:
+        except ValueError:
             allowed = ", ".join(MaskState)
-            raise BundleError(f"{path}: labels: {error}; allowed: {allowed}") from None
+            raise BundleError(
+                f"{path}: labels = {show(labels)} must be some of: {allowed}"
+            ) from None
         if len(set(states)) != len(states):
-            raise BundleError(f"{path}: labels = {labels!r} names one twice")
+            raise BundleError(f"{path}: labels = {show(labels)} names one twice")
         width, height = common["input_width"], common["input_height"]
         if width != height:
             raise BundleError(f"{path}: input is {width}x{height}, a classifier's must be square")
@@ -288,4 +299,4 @@ def _parse_card(raw: object, path: Path) -> Card:
             temperature=get("temperature", number, 0.01, 100),
             confidence_floor=get("thresholds.confidence_floor", number, 0, 1),
         )
-    raise BundleError(f"{path}: task = {task!r} must be 'detect' or 'classify'")
+    raise BundleError(f"{path}: task = {show(task)} must be 'detect' or 'classify'")
