@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_app.errors import SettingsError
-from edge_app.settings_rules import check_value, one_line, rules, show, unknown
+from edge_app.settings_rules import check_value, reason, rules, show, unknown
 from edge_app.settings_sections import (
     ClassifierSettings,
     DetectorSettings,
@@ -105,7 +105,7 @@ def parse_settings(content: bytes, where: str) -> Settings:
     except UnicodeDecodeError as error:
         raise SettingsError(f"{where}: not UTF-8 text (byte {error.start})") from None
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{where}: not valid TOML: {one_line(str(error))}") from None
+        raise SettingsError(f"{where}: not valid TOML: {reason(error)}") from None
     return settings_from(parsed, where)
 
 

@@ -23,6 +23,9 @@ USER = re.compile(r"(?<=://).*@", re.DOTALL)
 QUERY = re.compile(r"(?<=://)([^?]*)\?.*", re.DOTALL)
 """In an address: user and password, and everything behind the question mark."""
 
+REASON_LENGTH = 200
+"""Characters of a library's own words in a message; a few libraries quote without end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -153,6 +156,13 @@ def unknown(what: str, name: str, known: list[str]) -> str:
     nearest = difflib.get_close_matches(name[:100], known, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(known)}"
     return f"there is no {what} {show(name)}; {hint}"
+
+
+def reason(error: Exception) -> str:
+    """What a library says, in one short line."""
+    line = one_line("".join(c if c.isprintable() else " " for c in str(error)))
+    short = line if len(line) <= REASON_LENGTH else f"{line[:REASON_LENGTH]}..."
+    return short or type(error).__name__
 
 
 def one_line(text: str) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 
 from edge_app.domain import MaskState
 from edge_app.errors import BundleError, BundleNotFoundError
-from edge_app.settings_rules import show
+from edge_app.settings_rules import reason, show
 from edge_app.vision.interpreter import Interpreter, load_interpreter
 
 CARD_SCHEMA = 1
@@ -39,9 +39,6 @@ LARGEST_CODE = 16.0
 
 LARGEST_LOGIT = 1000.0
 """A classifier's logits lie in about -10..10."""
-
-REASON_LENGTH = 200
-"""Characters of the runtime's own words in a message; for some files it has thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +127,7 @@ def read_card(model: Path) -> Card:
     except OSError as error:
         raise BundleError(f"{path}: cannot read the card: {error.strerror}") from None
     except (ValueError, RecursionError) as error:  # also not UTF-8, and numbers without end
-        why = _reason(error)
+        why = reason(error)
         raise BundleError(f"{path}: not valid JSON ({why}); install the bundle again") from None
     return _parse_card(raw, path)
 
@@ -165,7 +162,7 @@ def load_bundle(name_or_path: str | Path, task: str, threads: int = 1) -> Bundle
     try:
         interpreter = load_interpreter(content, threads)
     except (ValueError, RuntimeError, MemoryError) as error:
-        raise BundleError(f"{model}: the runtime cannot open it: {_reason(error)}") from None
+        raise BundleError(f"{model}: the runtime cannot open it: {reason(error)}") from None
     check_tensors(interpreter, card, model)
     check_run(interpreter, model)
     return Bundle(card, model, interpreter)
@@ -222,18 +219,12 @@ def check_run(interpreter: Interpreter, model: Path) -> None:
     try:
         outputs = interpreter.run(np.zeros(interpreter.input.shape, np.uint8))
     except (ValueError, RuntimeError, MemoryError) as error:
-        raise BundleError(f"{model}: the runtime cannot run it: {_reason(error)}") from None
+        raise BundleError(f"{model}: the runtime cannot run it: {reason(error)}") from None
     for tensor, value in zip(interpreter.outputs, outputs, strict=True):
         if value.shape != tensor.shape:
             raise BundleError(
                 f"{model}: output {tensor.name} is {value.shape}, but the model says {tensor.shape}"
             )
-
-
-def _reason(error: Exception) -> str:
-    """What a runtime says, in one short line."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
-    return line[:REASON_LENGTH] or type(error).__name__
 
 
 def _parse_card(raw: object, path: Path) -> Card:

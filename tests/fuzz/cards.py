@@ -8,7 +8,7 @@ import random
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from hypothesis import strategies as st
 
@@ -37,36 +37,42 @@ ODD = (
 )  # fmt: skip
 
 
-def _value() -> st.SearchStrategy[Any]:
-    plain = (
-        st.none()
-        | st.booleans()
-        | st.integers()
-        | st.integers(-1, 300)
-        | st.floats()
-        | st.floats(-0.5, 4)
-        | st.text(max_size=20)
-        | st.sampled_from(("detect", "classify", *NAMES, *MaskState))
-        | st.sampled_from(ODD).map(lambda text: RAW + text)
-    )
-    labels = st.lists(st.sampled_from((*MaskState, "bare", 3)), max_size=5)
-    strides = st.lists(st.sampled_from((8, 16, 32, 0, -8, 1, 8.0, True)), max_size=5)
-    return plain | labels | strides | st.lists(plain, max_size=4)
+# Made once: hypothesis takes longer to make a strategy than to draw from it.
+_PLAIN = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(-1, 300)
+    | st.floats()
+    | st.floats(-0.5, 4)
+    | st.text(max_size=20)
+    | st.sampled_from(("detect", "classify", *NAMES, *MaskState))
+    | st.sampled_from(ODD).map(lambda text: RAW + text)
+)
+VALUE = (
+    _PLAIN
+    | st.lists(st.sampled_from((*MaskState, "bare", 3)), max_size=5)
+    | st.lists(st.sampled_from((8, 16, 32, 0, -8, 1, 8.0, True)), max_size=5)
+    | st.lists(_PLAIN, max_size=4)
+)
+PATH = st.sampled_from(PATHS)
+NUMBER = st.integers(0, len(NAMES) - 1)
+UP_TO_2, UP_TO_6 = st.integers(0, 2), st.integers(0, 6)
 
 
 @st.composite
 def _card(draw: st.DrawFn) -> bytes:
-    number = draw(st.integers(0, len(NAMES) - 1))
+    number = draw(NUMBER)
     card = json.loads(_SMALL[number])
-    for _ in range(draw(st.integers(1, 3))):
-        *way, key = draw(st.sampled_from(PATHS))
+    for _ in range(1 + draw(UP_TO_2)):
+        *way, key = draw(PATH)
         holder = card
         for part in way:
             if not isinstance(holder.get(part), dict):
                 holder[part] = {}
             holder = holder[part]
-        if draw(st.integers(0, 6)):
-            holder[key] = draw(_value())
+        if draw(UP_TO_6):
+            holder[key] = draw(VALUE)
         else:
             holder.pop(key, None)
     text = json.dumps(card, ensure_ascii=False)

@@ -40,31 +40,36 @@ ODD_LINES = (
 PLAIN_VALUES = ('"picamera"', '"mock"', "1", "0.5", "15", '"22:00-06:00"', "true", "640", '"none"')
 
 
-def _value() -> st.SearchStrategy[str]:
-    return st.one_of(
-        st.sampled_from(PLAIN_VALUES),
-        st.sampled_from(ODD_VALUES),
-        st.integers().map(str),
-        st.integers(-2, 70).map(str),
-        st.floats().map(repr),
-        st.text(max_size=30).map(lambda text: json.dumps(text, ensure_ascii=False)),
-        st.text(max_size=30),
-    )
+# Made once: hypothesis takes longer to make a strategy than to draw from it.
+VALUE = st.one_of(
+    st.sampled_from(PLAIN_VALUES),
+    st.sampled_from(ODD_VALUES),
+    st.integers().map(str),
+    st.integers(-2, 70).map(str),
+    st.floats().map(repr),
+    st.text(max_size=30).map(lambda text: json.dumps(text, ensure_ascii=False)),
+    st.text(max_size=30),
+)
+SECTION = st.sampled_from(list(KEYS))
+KEY = {
+    n: st.sampled_from(k) | st.sampled_from(("uri", "x", "'a b'", '""')) for n, k in KEYS.items()
+}
+ODD_LINE = st.sampled_from(ODD_LINES) | st.text(max_size=20)
+UP_TO_3, UP_TO_4, UP_TO_9 = st.integers(0, 3), st.integers(0, 4), st.integers(0, 9)
 
 
 @st.composite
 def _file(draw: st.DrawFn) -> bytes:
     """A few sections with a few settings each, here and there a line that is none."""
     lines = []
-    for _ in range(draw(st.integers(1, 4))):
-        name = draw(st.sampled_from(list(KEYS)))
-        if draw(st.integers(0, 9)):
+    for _ in range(1 + draw(UP_TO_3)):
+        name = draw(SECTION)
+        if draw(UP_TO_9):
             lines.append(f"[{name}]")
-        for _ in range(draw(st.integers(0, 3))):
-            key = draw(st.sampled_from(KEYS[name]) | st.sampled_from(("uri", "x", "'a b'", '""')))
-            lines.append(f"{key} = {draw(_value())}")
-        if not draw(st.integers(0, 4)):
-            lines.append(draw(st.sampled_from(ODD_LINES) | st.text(max_size=20)))
+        for _ in range(draw(UP_TO_3)):
+            lines.append(f"{draw(KEY[name])} = {draw(VALUE)}")
+        if not draw(UP_TO_4):
+            lines.append(draw(ODD_LINE))
     return "\n".join(lines).encode("utf-8", "surrogatepass")
 
 

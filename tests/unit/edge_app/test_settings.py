@@ -162,6 +162,13 @@ def test_broken_toml_names_the_line(tmp_path: Path) -> None:
     assert re.match(r"not valid TOML: .*line 2", complaint(tmp_path, "[source]\nfps = = 3\n"))
 
 
+def test_what_the_parser_quotes_without_end_is_cut_short(tmp_path: Path) -> None:
+    """tomllib names a key of a thousand parts in full."""
+    message = complaint(tmp_path, "[" + "a." * 1000 + "b]\n" + "[" + "a." * 1000 + "b]\n")
+    assert re.match(r"not valid TOML: Cannot declare .*\.\.\.$", message)
+    assert len(message) < 300
+
+
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "kiosk.toml"
     path.write_bytes(b"[source]\nuri = '\xff\xfe'\n")
