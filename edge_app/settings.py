@@ -53,6 +53,13 @@ __all__ = [
 COMMAND_LINE = "command line"
 """Named in errors about values that were not read from a file."""
 
+MAX_BYTES = 64 * 1024
+"""A settings file that holds every setting with its description has a tenth of this."""
+
+MAX_DOTS = 100
+"""In one line. A setting's name has one dot; a key of many thousand parts, which is TOML, would
+take the parser minutes and gigabytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -83,7 +90,8 @@ def load_settings(path: Path | None) -> Settings:
     if path is None:
         return Settings()
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise SettingsError(f"{path}: cannot read the settings file: {why}") from None
@@ -98,8 +106,9 @@ def parse_settings(content: bytes, where: str) -> Settings:
         where: The file, for messages.
 
     Raises:
-        SettingsError: It is not TOML, a key is unknown, or a value is not allowed.
+        SettingsError: It is too long or not TOML, a key is unknown, or a value is not allowed.
     """
+    _check_extent(content, where)
     try:
         parsed = tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -168,6 +177,16 @@ def replace_settings(
 def sections() -> dict[str, type]:
     """The sections by name, each a dataclass."""
     return typing.get_type_hints(Settings)
+
+
+def _check_extent(content: bytes, where: str) -> None:
+    if len(content) > MAX_BYTES:
+        raise SettingsError(
+            f"{where}: has more than {MAX_BYTES // 1024} KiB: is it a settings file?"
+        )
+    for number, line in enumerate(content.splitlines(), 1):
+        if line.count(b".") > MAX_DOTS and not line.lstrip().startswith(b"#"):
+            raise SettingsError(f"{where}: line {number} has more than {MAX_DOTS} dots")
 
 
 def _check_together(settings: Settings, where: str) -> None:

@@ -21,7 +21,7 @@ HANG_S = 5.0
 """A case that takes longer has hung, if it does so twice: the machine may be busy elsewhere."""
 
 START_S = 120.0
-"""For a child to import what it needs."""
+"""For a child to import what it needs, and to make the next case."""
 
 BATCH = 2000
 """Cases per child: a leak in a library stays small, and hypothesis remembers every case."""
@@ -136,7 +136,7 @@ class Engine:
                 child.process.join()
                 self._died(child)
                 return
-            patience = HANG_S
+            patience = HANG_S if kind in ("case", "stage") else START_S
             if kind == "case":
                 child.content, child.stage = value, ""
             elif kind == "stage":

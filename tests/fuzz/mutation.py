@@ -57,9 +57,9 @@ class Mutator:
             self._append,
         )
 
-    def damage(self, chance: random.Random) -> bytes:
-        """A damaged copy of one sample."""
-        sample = chance.choice(self._samples)
+    def damage(self, chance: random.Random, sample: bytes | None = None) -> bytes:
+        """A damaged copy of a sample, by default of one of those that are known."""
+        sample = chance.choice(self._samples) if sample is None else sample
         content = bytearray(sample)
         while True:
             chance.choice(self._ways)(chance, content)

@@ -163,10 +163,25 @@ def test_broken_toml_names_the_line(tmp_path: Path) -> None:
 
 
 def test_what_the_parser_quotes_without_end_is_cut_short(tmp_path: Path) -> None:
-    """tomllib names a key of a thousand parts in full."""
-    message = complaint(tmp_path, "[" + "a." * 1000 + "b]\n" + "[" + "a." * 1000 + "b]\n")
+    """tomllib names a key of many parts in full."""
+    header = "[" + "long_part." * 90 + "b]\n"
+    message = complaint(tmp_path, header + header)
     assert re.match(r"not valid TOML: Cannot declare .*\.\.\.$", message)
     assert len(message) < 300
+
+
+def test_a_file_that_would_keep_the_parser_busy_is_refused(tmp_path: Path) -> None:
+    """tomllib takes gigabytes for the second one."""
+    long = complaint(tmp_path, "#" * 65 * 1024)
+    assert long == "has more than 64 KiB: is it a settings file?"
+    dots = complaint(tmp_path, "[source]\n" + "a." * 30_000 + "a = 1\n")
+    assert dots == "line 2 has more than 100 dots"
+    assert load(tmp_path, "# " + "." * 200 + "\n") == Settings()
+
+
+def test_a_device_without_an_end_is_refused() -> None:
+    with pytest.raises(SettingsError, match="/dev/zero: has more than 64 KiB"):
+        load_settings(Path("/dev/zero"))
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
