@@ -72,7 +72,10 @@ def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, i
     """Kind, start of the content and end of every box in a stretch of an MP4 file."""
     while start + 8 <= end:
         file.seek(start)
-        length, kind = struct.unpack(">I4s", file.read(8))
+        head = file.read(8)
+        if len(head) < 8:
+            return  # the box around this one claims more than the file has
+        length, kind = struct.unpack(">I4s", head)
         content = start + 8
         if length == 1:  # the length follows, in 64 bits
             big = file.read(8)

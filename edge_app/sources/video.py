@@ -30,6 +30,9 @@ DURATION_TOLERANCE_S = 1.0
 COUNT_TOLERANCE = 0.02
 """Share of the stated frames that may fail to decode before a file counts as damaged."""
 
+LONGEST_GAP_S = 3600.0
+"""Between two frames; more is no recording but a damaged time, for which a replay would wait."""
+
 PROBE_BYTES = 4096
 """A video has zero bytes in its first block, a text file none; FFmpeg would play the text."""
 
@@ -61,7 +64,9 @@ class VideoSource(FrameSource):
         sane = SANE_FPS[0] <= stated <= SANE_FPS[1]
         self.fps = stated if sane else FALLBACK_FPS
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.frame_count: int | None = round(count) if sane and 0 < count < MAX_FRAMES else None
+        # An MP4 lists its frames; for the others the count is a guess from the rate.
+        counted = (sane or self._container.duration is not None) and 0 < count < MAX_FRAMES
+        self.frame_count: int | None = round(count) if counted else None
         self._origin = self._position()
         self._index = 0
         self._time = 0.0
@@ -74,7 +79,12 @@ class VideoSource(FrameSource):
                 if self._capture.isOpened():
                     self._check_the_end()
                 return None
-            self._time = self._next_time()
+            before, self._time = self._time, self._next_time()
+            if self._time - before > LONGEST_GAP_S:
+                raise SourceUnreadableError(
+                    f"source {self.name}: frame {self._index} comes {self._time - before:.0f} s "
+                    "after the one before: the file is damaged; copy or record it again"
+                )
         frame = Frame(image, self._time, self._index)
         self._index += 1
         return frame

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -212,6 +213,32 @@ def test_a_clip_trimmed_by_its_edit_list_is_whole(mp4: Path) -> None:
         frames = list(source)
         assert source.frame_count == FRAMES  # what the container says of itself
     assert len(frames) == FRAMES // 2
+
+
+def test_a_box_that_claims_more_than_the_file_has(mp4: Path) -> None:
+    content = bytearray(mp4.read_bytes())
+    start = content.index(b"trak") - 4
+    struct.pack_into(">I", content, start, struct.unpack_from(">I", content, start)[0] + 4096)
+    mp4.write_bytes(content)
+    assert len(frames_of(mp4)) == FRAMES  # FFmpeg does not mind
+
+
+def test_frames_that_a_damaged_index_hides_are_missed(mp4: Path) -> None:
+    """Each frame lasts for days, so all but the first lie behind the end of the edit list."""
+    content = bytearray(mp4.read_bytes())
+    struct.pack_into(">I", content, content.index(b"stts") + 16, 1 << 31)
+    mp4.write_bytes(content)
+    assert f"1 of {FRAMES} frames (0.0 s) could be decoded" in complaint(mp4)
+
+
+def test_a_damaged_time_is_not_waited_for(tmp_path: Path) -> None:
+    """Played in real time, the frame would come after a day."""
+    path = write_clip(tmp_path / "clip.ts", "mpg2")
+    content = bytearray(path.read_bytes())
+    packets = [at.start() for at in re.finditer(b"\0\0\1\xe0", content)]
+    content[packets[len(packets) // 2] + 9] |= 0x0E  # the highest bits of its time
+    path.write_bytes(content)
+    assert re.search(r"frame \d+ comes \d+ s after the one before: .* damaged", complaint(path))
 
 
 def test_times_go_on_where_the_container_has_none(tmp_path: Path) -> None:
