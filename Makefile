@@ -8,6 +8,7 @@
 #   make audit                ask whether a pinned package has a known vulnerability (network)
 #   make lock                 write requirements*.txt anew from the .in files (network)
 #   make format               put the code into the project's format
+#   make fuzz                 feed 100,000 pieces of rubbish to each kind of input (an hour or two)
 #   make bench-models         measure the shipped models beside their peers (needs ../shared)
 #   make bench-web            measure what visitors of the status page cost the pipeline
 #   make bench-soak           200,000 frames through the whole kiosk: memory and latency
@@ -20,6 +21,8 @@ PYTHON ?= python3
 PYTHON311 ?= python3.11
 DATA ?= ../shared/data
 PEERS ?= ../shared/peers
+FUZZ ?= settings cards models videos mqtt http
+CASES ?= 100000
 
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install
@@ -42,7 +45,7 @@ TFLITE := $(TFLITE_VENV)/.installed
 HAS_TENSORFLOW := import sys; sys.exit(sys.version_info >= (3, 14))
 
 .PHONY: help demo test optional test-tflite-runtime check audit lock format bench-models bench-web \
-  bench-soak rig clean
+  bench-soak fuzz rig clean
 .DELETE_ON_ERROR:
 
 help:
@@ -69,6 +72,12 @@ audit: $(FULL)
 
 lock: $(FULL)
 	deploy/lock.sh
+
+# All of FUZZ, also when one of them finds something; see docs/fuzzing.md.
+fuzz: $(FULL)
+	@failed=0; for target in $(FUZZ); do \
+	  $(VENV)/bin/python -m tests.fuzz $$target --cases $(CASES) || failed=1; \
+	done; exit $$failed
 
 # Every figure of the README, from the shipped models and the test pictures in DATA.
 bench-models: $(FULL)
