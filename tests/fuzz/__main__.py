@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.fuzz.engine import Engine
 from tests.fuzz.target import Target
 
-TARGETS = ("settings", "cards", "models", "videos")
+TARGETS = ("settings", "cards", "models", "videos", "mqtt", "http")
 
 FOLDER = Path("build") / "fuzz"
 
