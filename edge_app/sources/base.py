@@ -9,9 +9,14 @@ from typing import Protocol, Self
 import cv2
 
 from edge_app.domain import Frame, Image
+from edge_app.errors import SourceUnreadableError
 
 FLIP_CODES = {"horizontal": 1, "vertical": 0, "both": -1}
 """The setting ``source.flip`` in the numbers of ``cv2.flip``."""
+
+LONGEST_RATIO = 16
+"""One side of a picture may be so many times the other. Panoramas have 4; a damaged file may
+say 65000 x 200, and the square around a face in such a picture takes gigabytes."""
 
 
 class FrameSource(Protocol):
@@ -60,6 +65,20 @@ class FrameSource(Protocol):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def require_sane_shape(image: Image, name: str) -> None:
+    """Refuse the picture of a damaged file that is all width or all height.
+
+    Raises:
+        SourceUnreadableError: It is.
+    """
+    height, width = image.shape[:2]
+    if max(width, height) > LONGEST_RATIO * min(width, height):
+        raise SourceUnreadableError(
+            f"source {name}: a picture of {width}x{height} pixels: the file is damaged; "
+            "copy or record it again"
+        )
 
 
 def flipped(image: Image, flip: str) -> Image:

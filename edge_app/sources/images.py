@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_app.domain import Frame, Image
 from edge_app.errors import SourceNotFoundError, SourceUnreadableError
-from edge_app.sources.base import FrameSource, bgr_to_rgb
+from edge_app.sources.base import FrameSource, bgr_to_rgb, require_sane_shape
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -95,6 +95,7 @@ def read_image(path: Path) -> Image:
         image = None  # e.g. more pixels than OpenCV accepts
     if image is None:
         raise SourceUnreadableError(f"source {path}: not an image that can be read")
+    require_sane_shape(image, str(path))  # type: ignore[arg-type]
     return bgr_to_rgb(image)  # type: ignore[arg-type]
 
 

@@ -10,7 +10,7 @@ import cv2
 
 from edge_app.domain import Frame, Image
 from edge_app.errors import SourceUnreadableError
-from edge_app.sources.base import FrameSource, bgr_to_rgb
+from edge_app.sources.base import FrameSource, bgr_to_rgb, require_sane_shape
 from edge_app.sources.container import Container, inspect
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,10 @@ class VideoSource(FrameSource):
 
     def _decode(self) -> Image | None:
         ok, image = self._capture.read()
-        return bgr_to_rgb(image) if ok else None  # type: ignore[arg-type]
+        if not ok:
+            return None
+        require_sane_shape(image, self.name)  # type: ignore[arg-type]
+        return bgr_to_rgb(image)  # type: ignore[arg-type]
 
     def _position(self) -> float:
         milliseconds = self._capture.get(cv2.CAP_PROP_POS_MSEC)

@@ -52,6 +52,20 @@ def test_a_grey_picture_becomes_rgb(tmp_path: Path) -> None:
     assert np.array_equal(read_image(path), np.full((4, 6, 3), 77))
 
 
+@pytest.mark.parametrize("size", [(1000, 20), (20, 1000)])
+def test_a_picture_that_is_all_width_or_height_is_refused(
+    size: tuple[int, int], tmp_path: Path
+) -> None:
+    """The square around a face in it would be larger than the memory of a small board."""
+    path = write_image(tmp_path / "a.jpg", *size)
+    with pytest.raises(SourceUnreadableError, match=f"a picture of {size[0]}x{size[1]} pixels"):
+        read_image(path)
+
+
+def test_a_panorama_is_a_picture(tmp_path: Path) -> None:
+    assert read_image(write_image(tmp_path / "a.jpg", 320, 20)).shape == (20, 320, 3)
+
+
 def test_a_picture_taken_sideways_stands_upright(tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.jpg")
     content = path.read_bytes()
