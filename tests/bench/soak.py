@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_app.daemon import Kiosk
 from edge_app.domain import Frame, Observation, Vitals
@@ -40,6 +41,23 @@ WARM_UP_SHARE = 0.1
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
+COLUMNS = (
+    "time",
+    "frames",
+    "dropped",
+    "rss_kib",
+    "open_files",
+    "threads",
+    "camera_faults",
+    "latency_p50_ms",
+    "latency_p99_ms",
+    "latency_max_ms",
+)
+
+MAX_SAMPLES = 100_000
+"""More than a day; the table is made at once, so that the watcher's own growth is not measured."""
+
+
 @dataclass
 class Sampler:
     """A sink that notes the state of the process once a second."""
@@ -48,7 +66,15 @@ class Sampler:
     name: str = "sampler"
     kiosk: Kiosk | None = None
     signals: dict[str, int] = field(default_factory=dict)
-    samples: list[dict[str, float]] = field(default_factory=list)
+    count: int = 0
+    table: NDArray[np.float64] = field(
+        default_factory=lambda: np.full((MAX_SAMPLES, len(COLUMNS)), np.nan)
+    )
+
+    @property
+    def samples(self) -> list[dict[str, float]]:
+        """What was noted, from the oldest on."""
+        return [dict(zip(COLUMNS, row, strict=True)) for row in self.table[: self.count].tolist()]
 
     def handle(self, observation: Observation, frame: Frame | None) -> None:
         signal = str(observation.signal)
@@ -56,18 +82,17 @@ class Sampler:
 
     def report(self, vitals: Vitals) -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-        self.samples.append(
-            {
-                "time": vitals.time,
-                "frames": vitals.frames,
-                "dropped": vitals.dropped,
-                "rss_kib": pages * PAGE / 1024,
-                "open_files": sum(1 for _ in Path("/proc/self/fd").iterdir()),
-                "threads": threading.active_count(),
-                "camera_faults": vitals.faults.get("camera", 0),
-                **{f"latency_{name}_ms": value for name, value in vitals.latency_ms.items()},
-            }
+        self.table[self.count] = (
+            vitals.time,
+            vitals.frames,
+            vitals.dropped,
+            pages * PAGE / 1024,
+            sum(1 for _ in Path("/proc/self/fd").iterdir()),
+            threading.active_count(),
+            vitals.faults.get("camera", 0),
+            *(vitals.latency_ms.get(name, np.nan) for name in ("p50", "p99", "max")),
         )
+        self.count += 1
         if vitals.frames >= self.frames and self.kiosk is not None:
             self.kiosk.stop()
 
@@ -126,8 +151,8 @@ def figures(sampler: Sampler, spent: float) -> dict[str, Any]:
     rss = np.array([row["rss_kib"] for row in rows])
     settled = frames >= WARM_UP_SHARE * frames[-1]
     slope, _ = np.polyfit(frames[settled], rss[settled], 1)
-    p99 = np.array([row.get("latency_p99_ms", np.nan) for row in rows])[settled]
-    p50 = np.array([row.get("latency_p50_ms", np.nan) for row in rows])[settled]
+    p99 = np.array([row["latency_p99_ms"] for row in rows])[settled]
+    p50 = np.array([row["latency_p50_ms"] for row in rows])[settled]
     seconds = rows[-1]["time"] - rows[0]["time"]
     return {
         "frames": int(frames[-1]),
@@ -154,7 +179,7 @@ def plot(sampler: Sampler, path: Path) -> None:
     """Memory and latency over frames."""
     from matplotlib.figure import Figure
 
-    rows = [row for row in sampler.samples if "latency_p99_ms" in row]
+    rows = [row for row in sampler.samples if not np.isnan(row["latency_p99_ms"])]
     frames = [row["frames"] / 1000 for row in rows]
     figure = Figure(figsize=(8, 5), layout="constrained")
     memory, latency = figure.subplots(2, 1, sharex=True)
