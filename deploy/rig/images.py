@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
+import subprocess  # lists of arguments made here, no shell # nosec B404
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -279,7 +279,7 @@ def _run(
     environment = ({} if bare else dict(os.environ)) | (extra or {})
     with log.open("a", encoding="utf-8") as output:
         print(f"$ {' '.join(command)}", file=output, flush=True)
-        code = subprocess.run(
+        code = subprocess.run(  # the same # nosec B603
             command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False
         ).returncode
     if code:

@@ -8,7 +8,7 @@ import os
 import selectors
 import shutil
 import signal
-import subprocess
+import subprocess  # a list of arguments made here, no shell # nosec B404
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -99,9 +99,9 @@ class Machine:
         command = [str(self._kernel), self._disk, f"hostfs={self.share}", *KERNEL_ARGUMENTS]
         command.append(f"ssl0=fd:{guest_in},fd:{guest_out}")
         # The device's memory is a file there: on a disk it would be slow.
-        environment = dict(os.environ, TMPDIR="/dev/shm")  # noqa: S108
+        environment = dict(os.environ, TMPDIR="/dev/shm")  # noqa: S108 # nosec B108
         with self._console.open("ab") as console:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # the same # nosec B603
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=console,
