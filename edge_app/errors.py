@@ -60,6 +60,12 @@ class CameraLostError(Temporary, ConnectionError):
     """A live camera could not be opened or went away."""
 
 
+class CameraMissingError(CameraLostError):
+    """There is no such camera, or not at the moment: an unplugged one looks the same."""
+
+    exit_code = 2
+
+
 class CameraStalledError(Temporary, TimeoutError):
     """A live camera is open but delivers no frames."""
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edge_app.domain import Image
 from edge_app.errors import CameraStalledError
 from edge_app.settings import SourceSettings
+from edge_app.settings_rules import without_password
 
 SAMPLES = 24
 """Pixels of the shorter side that are looked at: enough to tell darkness from a room."""
@@ -30,13 +31,12 @@ class PictureWatch:
     """Follows the pictures of one camera.
 
     Args:
-        settings: How long a camera may be blind or stand still.
-        name: Of the source, for messages.
+        settings: Its name, for messages, and how long it may be blind or stand still.
     """
 
-    def __init__(self, settings: SourceSettings, name: str) -> None:
+    def __init__(self, settings: SourceSettings) -> None:
         self._settings = settings
-        self._name = name
+        self._name = without_password(settings.uri)
         self._last: Image | None = None
         self._same_since = 0.0
         self._seen_at: float | None = None

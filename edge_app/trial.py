@@ -79,7 +79,7 @@ def try_model(task: str, name: str) -> None:
     # systemd's socket is the kiosk's alone.
     environment = {k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"}
     try:
-        child = subprocess.run(  # the same # nosec B603
+        child = subprocess.run(  # this Python and a path, no shell # nosec B603
             command,
             env=environment,
             stdin=subprocess.DEVNULL,

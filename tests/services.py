@@ -18,7 +18,7 @@ import pytest
 
 from edge_app.domain import MaskState
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """How long a test waits for something that must happen; it never does so in vain."""
 
 

@@ -279,7 +279,7 @@ def _run(
     environment = ({} if bare else dict(os.environ)) | (extra or {})
     with log.open("a", encoding="utf-8") as output:
         print(f"$ {' '.join(command)}", file=output, flush=True)
-        code = subprocess.run(  # the same # nosec B603
+        code = subprocess.run(  # a list of arguments made here, no shell # nosec B603
             command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False
         ).returncode
     if code:

@@ -101,7 +101,7 @@ class Machine:
         # The device's memory is a file there: on a disk it would be slow.
         environment = dict(os.environ, TMPDIR="/dev/shm")  # noqa: S108 # nosec B108
         with self._console.open("ab") as console:
-            self._process = subprocess.Popen(  # the same # nosec B603
+            self._process = subprocess.Popen(  # a list of arguments made here, no shell # nosec B603
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=console,

@@ -59,6 +59,8 @@ class Capture:
         self._log = log
         self._open_source = open_source
         self._clock = clock
+        # One for all cameras of a run: a frozen one that was opened again may still be frozen.
+        self._watch = PictureWatch(settings)
         self._wanted = threading.Event()
         self._stopping = threading.Event()
 
@@ -99,7 +101,6 @@ class Capture:
             for frame in self._played(source):
                 yield Shot(replace(frame, time=self._clock()))
             return
-        watch = PictureWatch(self._settings, source.name)
         while not self._stopping.is_set():
             seen = source.read()
             if seen is None and self._stopping.is_set():
@@ -108,7 +109,7 @@ class Capture:
                 raise CameraLostError(f"source {source.name}: the camera sends no more frames")
             _require_picture(seen, source.name)
             now = self._clock()
-            yield Shot(replace(seen, time=now), True, watch.look(seen.image, now))
+            yield Shot(replace(seen, time=now), True, self._watch.look(seen.image, now))
 
     def _played(self, source: FrameSource) -> Iterator[Frame]:
         """The frames of a file when their time has come, none before somebody takes them."""

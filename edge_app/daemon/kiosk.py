@@ -153,7 +153,6 @@ class Kiosk:
             self._ending.set()
             self._capture.stop()
             self._indicator.close()
-            self._systemd.tell("STOPPING=1")
             self._slot.close()
             for thread in (capture, pipeline):
                 self._leave(thread)

@@ -16,7 +16,7 @@ from edge_app.settings import Settings
 from edge_app.sinks.indicator import open_indicator
 from edge_app.sinks.journal import journal_path
 from edge_app.sinks.opening import open_sinks
-from edge_app.systemd import is_service
+from edge_app.systemd import Notifier, is_service
 from edge_app.trial import build_tried_pipeline
 
 LOCK = "\0mask-kiosk/"
@@ -52,7 +52,11 @@ def run_kiosk(
     """
     service = _Service(settings, log, reload)
     with service.signals():
-        return service.run()
+        try:
+            return service.run()
+        finally:
+            # Not for a reload: systemd would wait for the end, and kill what goes on.
+            Notifier(log).tell("STOPPING=1")
 
 
 class _Service:

@@ -39,7 +39,8 @@ def open_source(uri: str, settings: SourceSettings) -> FrameSource:
         SourceNotFoundError: Nothing of that name exists.
         SourceUnreadableError: It exists but is empty, damaged, or not what it should be.
         SourceMissingDriverError: A Pi camera is named, but picamera2 is not installed.
-        CameraLostError: The camera cannot be opened at the moment.
+        CameraLostError: The camera cannot be opened at the moment; ``CameraMissingError``
+            where there is none.
     """
     quieten_opencv()
     if found := PI_CAMERA.fullmatch(uri):

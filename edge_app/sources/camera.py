@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 
 from edge_app.domain import Frame
-from edge_app.errors import CameraLostError, CameraStalledError, SourceNotFoundError
+from edge_app.errors import CameraLostError, CameraMissingError, CameraStalledError
 from edge_app.settings import SourceSettings
 from edge_app.settings_rules import without_password
 from edge_app.sources.base import FrameSource, bgr_to_rgb, flipped
@@ -90,13 +90,13 @@ class DeviceCamera(OpenCVCamera):
         """Open a device and ask for the size and rate of the settings.
 
         Raises:
-            SourceNotFoundError: There is no such device.
+            CameraMissingError: There is no such device; it may be unplugged.
             CameraLostError: It cannot be opened, or gives no frame.
             CameraStalledError: No frame came within the timeout.
         """
         if not Path(device).exists():
             present = ", ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none"
-            raise SourceNotFoundError(
+            raise CameraMissingError(
                 f"source {device}: there is no such camera; present: {present}"
             )
         os.environ[V4L_TIMEOUT] = str(math.ceil(settings.timeout_s))

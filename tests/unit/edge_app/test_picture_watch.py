@@ -54,7 +54,7 @@ def test_no_real_picture_is_taken_for_a_blind_one(root: Path) -> None:
 
 
 def watch(**changes: float) -> PictureWatch:
-    return PictureWatch(SourceSettings(**changes), "x")
+    return PictureWatch(SourceSettings(uri="x", **changes))
 
 
 def test_darkness_counts_when_it_lasts_and_ends_at_once() -> None:

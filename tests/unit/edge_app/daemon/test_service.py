@@ -55,6 +55,7 @@ def test_new_settings_are_used_without_a_restart(
     service.write(clip(2000), more="[policy]\nconfirm_verdicts = 60\nhold_s = 0\n")
     service.reload()
     told = systemd.wait_for(ready)
+    assert "STOPPING=1" not in told, "systemd would kill what goes on"
     assert any(m.startswith("STATUS=IDLE: 1 person in view, none certain yet") for m in told)
     assert service.end() == 0
     assert sum("the settings were read anew" in line for line in service.lines) == 1

@@ -16,8 +16,8 @@ import pytest
 
 from edge_app.errors import (
     CameraLostError,
+    CameraMissingError,
     CameraStalledError,
-    SourceNotFoundError,
     SourceUnreadableError,
 )
 from edge_app.settings import SourceSettings
@@ -114,7 +114,7 @@ def test_an_unknown_scheme_names_the_known_ones() -> None:
 
 
 def test_a_missing_device_is_named() -> None:
-    with pytest.raises(SourceNotFoundError, match=r"^source /dev/video99: there is no such camera"):
+    with pytest.raises(CameraMissingError, match=r"^source /dev/video99: there is no such camera"):
         open_source("/dev/video99", SETTINGS)
 
 
