@@ -99,7 +99,7 @@ class Machine:
         command = [str(self._kernel), self._disk, f"hostfs={self.share}", *KERNEL_ARGUMENTS]
         command.append(f"ssl0=fd:{guest_in},fd:{guest_out}")
         # The device's memory is a file there: on a disk it would be slow.
-        environment = dict(os.environ, TMPDIR="/dev/shm")  # noqa: S108 # nosec B108
+        environment = dict(os.environ, TMPDIR="/dev/shm")  # noqa: S108 - see above # nosec B108
         with self._console.open("ab") as console:
             self._process = subprocess.Popen(  # a list of arguments made here, no shell # nosec B603
                 command,

@@ -190,7 +190,7 @@ class JournalFile:
 
     def _insert(self, row: Row) -> int | None:
         return self._db.execute(
-            f"INSERT INTO events ({COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants  # nosec B608
+            f"INSERT INTO events ({COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants only # nosec B608
             (
                 row.begin_ms,
                 row.utc_offset_s,

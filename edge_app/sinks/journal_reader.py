@@ -85,7 +85,7 @@ def recent(path: Path, limit: int) -> list[Event]:
         JournalError: The file is missing, damaged, locked or not a journal: one line.
     """
     with _reading(path) as db:
-        found = db.execute(f"SELECT {COLUMNS} FROM events ORDER BY id DESC LIMIT ?", (limit,))  # noqa: S608 - constants  # nosec B608
+        found = db.execute(f"SELECT {COLUMNS} FROM events ORDER BY id DESC LIMIT ?", (limit,))  # noqa: S608 - constants only # nosec B608
         return [_event(row, path) for row in found]
 
 
@@ -97,7 +97,7 @@ def each_event(path: Path, day: datetime.date | None = None) -> Iterator[Event]:
     """
     condition, values = ("WHERE day = ?", (day.isoformat(),)) if day else ("", ())
     with _reading(path) as db:
-        found = db.execute(f"SELECT {COLUMNS} FROM events {condition} ORDER BY id", values)  # noqa: S608 - constants  # nosec B608
+        found = db.execute(f"SELECT {COLUMNS} FROM events {condition} ORDER BY id", values)  # noqa: S608 - constants only # nosec B608
         for row in found:
             yield _event(row, path)
 
@@ -110,7 +110,7 @@ def signal_before(path: Path, day: datetime.date) -> Event | None:
     """
     with _reading(path) as db:
         row = db.execute(
-            f"SELECT {COLUMNS} FROM events WHERE day < ? AND kind = 'signal' "  # noqa: S608 - constants  # nosec B608
+            f"SELECT {COLUMNS} FROM events WHERE day < ? AND kind = 'signal' "  # noqa: S608 - constants only # nosec B608
             "ORDER BY id DESC LIMIT 1",
             (day.isoformat(),),
         ).fetchone()
