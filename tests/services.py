@@ -60,12 +60,14 @@ class Service:
 
     Attributes:
         before: A command that starts ours, e.g. one that puts it into a control group.
+        program: What Python runs.
         environment: More variables.
         lines: What it wrote to its log.
     """
 
     def __init__(self, root: Path, folder: Path, models: Path) -> None:
         self.before: Sequence[str] = ()
+        self.program: Sequence[str] = ("-m", "edge_app")
         self.environment: dict[str, str] = {}
         self.root = root
         self.file = folder / "kiosk.toml"
@@ -82,7 +84,7 @@ class Service:
         self.file.chmod(0o600)
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "edge_app", "run", "--settings", str(self.file)]
+        command = [sys.executable, *self.program, "run", "--settings", str(self.file)]
         self.process = process = subprocess.Popen(
             [*self.before, *command],
             cwd=self.root,
