@@ -96,6 +96,7 @@ def test_run_ends_with_one_line_and_exit_code_2(
     clip = root / "edge_app" / "assets" / "demo.mp4"
     settings = tmp_path / "kiosk.toml"
     settings.write_text(f'[classifier]\nbundle = "{crashing}"\n', encoding="utf-8")
+    settings.chmod(0o600)
     arguments = ["run", "--settings", str(settings), "--source", str(clip), "--mock-pins"]
     assert main(arguments) == 2
     error = capsys.readouterr().err.splitlines()[-1]
