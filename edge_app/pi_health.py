@@ -95,9 +95,14 @@ def throttling(root: Path = SYSTEM_ROOT, ask: Runner = ask_vcgencmd) -> list[str
     return None
 
 
+def present(flags: Collection[str]) -> list[str]:
+    """Those of the words that :func:`throttling` gives that are about the present."""
+    return [words for words in flags if not words.endswith(SINCE_BOOT)]
+
+
 def throttled_now(flags: Collection[str]) -> bool:
     """Whether any of the words that :func:`throttling` gives is about the present."""
-    return any(not words.endswith(SINCE_BOOT) for words in flags)
+    return bool(present(flags))
 
 
 def _firmware_answers(root: Path, ask: Runner) -> Iterator[str]:

@@ -103,8 +103,7 @@ class Meter:
         if self._health_at is None or now - self._health_at >= HEALTH_S:
             self._health_at = now
             self._health = self._read_health()
-            slowed = [flag for flag in self._health[1] or () if flag.endswith(" now")]
-            if slowed:
+            if slowed := pi_health.present(self._health[1] or ()):
                 self.trouble(PROCESSOR, f"{', '.join(slowed)}; check power supply and cooling")
             else:
                 self.well(PROCESSOR)
