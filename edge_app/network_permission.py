@@ -6,12 +6,11 @@ The shipped service has no network; ``systemd/network.conf`` gives it the local 
 from __future__ import annotations
 
 import errno
-import shutil
 import socket
-import subprocess  # a fixed command, no shell # nosec B404
 from collections.abc import Callable
 
 from edge_app.errors import SettingsError
+from edge_app.programs import output_of
 from edge_app.settings import Settings
 
 NETWORK_URI = "://"
@@ -27,8 +26,6 @@ ADVICE = (
 
 SHOW = ("show", "mask-kiosk.service", "--property=LoadState", "--property=RestrictAddressFamilies")
 
-SYSTEMCTL_TIMEOUT_S = 5.0
-"""systemd answers within milliseconds; longer means that it is not going to."""
 
 Runner = Callable[[], str | None]
 
@@ -63,20 +60,7 @@ def require_network(settings: Settings) -> None:
 
 def ask_systemctl() -> str | None:
     """What systemd knows of the installed service; None where there is no systemd to ask."""
-    program = shutil.which("systemctl")
-    if program is None:
-        return None
-    try:
-        done = subprocess.run(  # a fixed command, no shell # nosec B603
-            [program, *SHOW],
-            capture_output=True,
-            text=True,
-            timeout=SYSTEMCTL_TIMEOUT_S,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout
+    return output_of("systemctl", *SHOW)
 
 
 def service_may(ask: Runner = ask_systemctl) -> bool | None:

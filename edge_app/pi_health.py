@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess  # a fixed command, no shell # nosec B404
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+
+from edge_app.programs import output_of
 
 SYSTEM_ROOT = Path("/")
 
@@ -31,8 +31,6 @@ THROTTLED_BITS = {
 SINCE_BOOT = "since boot"
 """How the words for what has passed end."""
 
-VCGENCMD_TIMEOUT_S = 5.0
-"""The firmware answers within milliseconds; longer means that it is not going to."""
 
 Runner = Callable[[], str | None]
 
@@ -56,20 +54,7 @@ def temperature(root: Path = SYSTEM_ROOT) -> float | None:
 
 def ask_vcgencmd() -> str | None:
     """What ``vcgencmd get_throttled`` prints; None without vcgencmd or an answer."""
-    program = shutil.which("vcgencmd")
-    if program is None:
-        return None
-    try:
-        done = subprocess.run(  # a fixed command, no shell # nosec B603
-            [program, "get_throttled"],
-            capture_output=True,
-            text=True,
-            timeout=VCGENCMD_TIMEOUT_S,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout
+    return output_of("vcgencmd", "get_throttled")
 
 
 def throttling(root: Path = SYSTEM_ROOT, ask: Runner = ask_vcgencmd) -> list[str] | None:
