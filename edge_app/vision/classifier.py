@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,15 +33,20 @@ class Classifier:
 
     def judge(self, crop: Image) -> Verdict:
         """Judge a crop that already has the model's input size."""
-        card = self.bundle.card
-        logits = self.bundle.interpreter.run_real(crop[None])[0][0]
-        probabilities = softmax(logits, card.temperature)
-        best = int(np.argmax(probabilities))
+        card, interpreter = self.bundle.card, self.bundle.interpreter
+        stored: list[float] = interpreter.run(crop[None])[0][0].tolist()
+        # softmax() of the dequantised logits. For three numbers plain Python is faster than arrays;
+        # the zero point, which is common to all, cancels out.
+        unit = (interpreter.outputs[0].scale or 1.0) / card.temperature
+        highest = max(stored)
+        powers = [math.exp((value - highest) * unit) for value in stored]
+        total = sum(powers)
+        probabilities = {
+            label: power / total for label, power in zip(card.labels, powers, strict=True)
+        }
+        best = card.labels[stored.index(highest)]
         certain = probabilities[best] >= self.confidence_floor
-        return Verdict(
-            {label: float(p) for label, p in zip(card.labels, probabilities, strict=True)},
-            card.labels[best] if certain else None,
-        )
+        return Verdict(probabilities, best if certain else None)
 
 
 def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float64]:

@@ -49,6 +49,16 @@ def test_classify_is_judge_of_the_crop(classifier: Classifier, paint: Any) -> No
     assert classifier.judge(crop).state is classifier.classify(image, FACE).state
 
 
+def test_a_verdict_is_the_softmax_of_the_real_logits(classifier: Classifier) -> None:
+    generator = np.random.default_rng(0)
+    for _ in range(50):
+        crop = generator.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        (logits,) = classifier.bundle.interpreter.run_real(crop[None])
+        expected = softmax(logits[0], classifier.bundle.card.temperature)
+        said = classifier.judge(crop).probabilities
+        assert list(said.values()) == pytest.approx(expected.tolist())
+
+
 logits = st.lists(st.floats(-50, 50, width=32), min_size=2, max_size=5)
 
 
