@@ -1,12 +1,13 @@
-"""Makes the two tiny bundles that the tests of bundles, pipeline and daemon run.
+"""Makes the two tiny bundles that the tests of bundles, pipeline and daemon run, and one more.
 
-    python tests/data/make_tiny.py
+    PYTHONPATH=. python tests/data/make_tiny.py
 
 Their weights are set by hand, so what they say can be foreseen. `tiny_detector` (128x96,
 strides 8 and 16) sees a face, 4 cells wide, around every cell with a bright colour.
 `tiny_classifier` (16x16) takes a green face for a correct mask, a red one for no mask, a
 blue one for an incorrect mask and a grey one for nothing in particular. INT8 inside, uint8
-in and out, like the models that ship.
+in and out, like the models that ship. `every_byte` gives back the 256 bytes that it gets, by
+way of int8.
 """
 
 from __future__ import annotations
@@ -18,9 +19,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import flatbuffers
 import keras
 import numpy as np
 import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
+
+from training.exporting.input_conversion import by_real_numbers
 
 HERE = Path(__file__).resolve().parent
 DETECTOR_WIDTH, DETECTOR_HEIGHT, STRIDES = 128, 96, (8, 16)
@@ -79,6 +84,33 @@ def convert(model: Any) -> bytes:
         return bytes(converter.convert())
 
 
+def every_byte() -> bytes:
+    """uint8 -> int8 -> uint8 on the scale of pixels: two operators and nothing else."""
+    graph, main = schema.ModelT(), schema.SubGraphT()
+    kinds = (schema.TensorType.UINT8, schema.TensorType.INT8, schema.TensorType.UINT8)
+    main.tensors = []
+    for kind, zero in zip(kinds, (127, -1, 127), strict=True):
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape, tensor.type, tensor.buffer = b"t", [1, 256], kind, 0
+        tensor.quantization = schema.QuantizationParametersT()
+        tensor.quantization.scale, tensor.quantization.zeroPoint = [2 / 255], [zero]
+        main.tensors.append(tensor)
+    main.operators = []
+    for at in (0, 1):
+        operator = schema.OperatorT()
+        operator.opcodeIndex, operator.inputs, operator.outputs = 0, [at], [at + 1]
+        main.operators.append(operator)
+    main.inputs, main.outputs = [0], [2]
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.QUANTIZE
+    code.version = 1
+    graph.version, graph.operatorCodes, graph.subgraphs = 3, [code], [main]
+    graph.buffers = [schema.BufferT()]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(graph.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
 def write(name: str, model: Any, card: dict[str, Any]) -> None:
     """The .tflite and its card."""
     content = convert(model)
@@ -96,6 +128,8 @@ def write(name: str, model: Any, card: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    (HERE / "every_byte.tflite").write_bytes(every_byte())
+    (HERE / "every_byte_by_real_numbers.tflite").write_bytes(by_real_numbers(every_byte()))
     write(
         "tiny_detector",
         detector(),

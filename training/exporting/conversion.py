@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.exporting.input_conversion import by_real_numbers
+
 
 class Format(StrEnum):
     """How a TFLite file holds its numbers.
@@ -77,4 +79,5 @@ def convert(folder: str, wanted: Format, pictures: NDArray[np.uint8]) -> bytes:
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.uint8
         converter.inference_output_type = tf.uint8
-    return bytes(converter.convert())
+    content = bytes(converter.convert())
+    return by_real_numbers(content) if wanted is Format.INT8 else content

@@ -9,6 +9,7 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from edge_app.errors import ExportError
+from training.exporting.input_conversion import is_lossless_pair, kind
 
 _NAMES: dict[int, str] = {
     value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")
@@ -47,7 +48,7 @@ def multiply_adds(model: bytes) -> int:
             multiplies and cannot be counted.
     """
     total = 0
-    for name, operator, tensors in _operators(model):
+    for name, operator, tensors in _operators(_read(model)):
         if name in _NOT_COUNTED:
             raise ExportError(f"cannot count the multiply-adds of operator {name}")
         if name not in {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}:
@@ -64,7 +65,8 @@ def float_operators(model: bytes) -> list[str]:
     """Operators that read or write floating-point activations, as ``NAME -> output tensor``.
 
     Empty for a fully integer model. Constants (weights) do not count: an operator with
-    float activations is listed whatever its weights are.
+    float activations is listed whatever its weights are. The two operators that only change the
+    input's type (:mod:`training.exporting.input_conversion`) compute nothing and are not listed.
 
     Args:
         model: Content of a ``.tflite`` file.
@@ -74,23 +76,21 @@ def float_operators(model: bytes) -> list[str]:
     """
     found = []
     graph = _read(model)
-    for name, operator, tensors in _operators(model):
+    for name, operator, tensors in _operators(graph):
         activations = [
             tensors[i] for i in operator.inputs if i >= 0 and not _constant(graph, tensors[i])
         ]
         activations += [tensors[i] for i in operator.outputs]
-        if any(tensor.type in _FLOATS for tensor in activations):
+        is_float = any(tensor.type in _FLOATS for tensor in activations)
+        if is_float and not is_lossless_pair(graph, operator):
             found.append(f"{name} -> {_text(tensors[operator.outputs[0]].name)}")
     return found
 
 
-def _operators(model: bytes) -> Iterator[tuple[str, Any, Any]]:
-    graph = _read(model)
+def _operators(graph: Any) -> Iterator[tuple[str, Any, Any]]:
     for subgraph in graph.subgraphs:
         for operator in subgraph.operators:
-            code = graph.operatorCodes[operator.opcodeIndex]
-            # Files before 2020 keep the code in an 8-bit field; the larger one is right.
-            number = max(code.builtinCode, code.deprecatedBuiltinCode)
+            number = kind(graph, operator)
             yield _NAMES.get(number, f"operator {number}"), operator, subgraph.tensors
 
 

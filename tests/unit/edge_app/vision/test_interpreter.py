@@ -33,6 +33,14 @@ def test_tensors_are_described(classifier: Interpreter) -> None:
     assert classifier.outputs[0].scale > 0
 
 
+@pytest.mark.parametrize("name", ["every_byte", "every_byte_by_real_numbers"])
+def test_every_pixel_value_reaches_int8_unchanged(name: str, tiny: Path) -> None:
+    """Whichever operators turn uint8 into int8 (training.exporting.input_conversion)."""
+    there_and_back = load_interpreter((tiny / f"{name}.tflite").read_bytes())
+    every = np.arange(256, dtype=np.uint8)[None]
+    assert (there_and_back.run(every)[0] == every).all()
+
+
 def test_real_values_are_the_stored_ones_on_their_scale(classifier: Interpreter) -> None:
     red = np.zeros((1, 16, 16, 3), np.uint8)
     red[..., 0] = 255
