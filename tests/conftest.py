@@ -12,7 +12,7 @@ import pytest
 from gpiozero.pins.mock import MockFactory
 
 from tests.disks import card, disk
-from tests.model_bundles import no_installed_models
+from tests.model_bundles import models, no_installed_models
 from tests.services import clip, no_service, service, systemd
 from tests.tiny_models import paint, tiny, tiny_settings
 
@@ -20,6 +20,7 @@ __all__ = [
     "card",
     "clip",
     "disk",
+    "models",
     "no_installed_models",
     "no_service",
     "paint",

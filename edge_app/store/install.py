@@ -199,12 +199,10 @@ def _settle(store: Path, name: str, version: str, out: TextIO) -> int:
     short = f"{name} {version[:SHORT]}"
     seen = service.look()
     if seen is None or not seen.is_wanted:
-        why = "is stopped" if seen is not None else "does not run here (no systemd)"
-        print(
-            f"{short}: installed without waiting, the service {why}; its next starts confirm the "
-            "model or roll it back",
-            file=out,
-        )
+        how = "systemd does not run the kiosk here"
+        if seen is not None:
+            how = "the service is stopped; its next start confirms the model, or rolls it back"
+        print(f"{short}: switched without waiting: {how}", file=out)
         return 0
     trouble = _taken_up(name, version)
     if trouble is None:

@@ -102,6 +102,8 @@ def verify(content: bytes, signature: Signature, key: PublicKey, where: Path) ->
             "a signature's check needs the package cryptography: "
             "sudo apt install python3-cryptography (or pip install cryptography)"
         ) from None
+    if signature.key_id != key.id:  # no signature covers it
+        raise SignatureError(f"{where}: signed by key {signature.key_id}, not by {key.id}")
     signed = hashlib.blake2b(content).digest() if signature.is_hashed else content
     try:
         public = Ed25519PublicKey.from_public_bytes(key.content)
@@ -115,7 +117,8 @@ def verify(content: bytes, signature: Signature, key: PublicKey, where: Path) ->
 
 
 def _id(raw: bytes) -> str:
-    return raw[::-1].hex().upper()
+    """As minisign prints it: without leading zeros."""
+    return f"{int.from_bytes(raw, 'little'):X}"
 
 
 def _lines(text: bytes, where: Path, what: str) -> list[str]:
