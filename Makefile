@@ -35,7 +35,7 @@ TFLITE_PIP := $(TFLITE_VENV)/bin/python -m pip --disable-pip-version-check --qui
 PYTEST := pytest --numprocesses 2 --dist loadfile
 
 # The same on every runtime, and tested by `make test`: journal, network, page, unit, files.
-SAME_ON_ANY_RUNTIME := tests/unit/edge_app/sinks tests/unit/ci tests/integration/mqtt \
+SAME_ON_ANY_RUNTIME := tests/unit/edge_app/sinks tests/unit/ci tests/unit/image tests/integration/mqtt \
   tests/integration/test_fuzz.py tests/integration/test_journal_service.py \
   tests/integration/test_status_page.py tests/integration/test_systemd_unit.py
 

@@ -3,7 +3,7 @@
 
 Prints nothing and ends with 0, or prints one line with file, line, key and allowed values, and
 ends with 2. With --network it ends with 0 only when a setting needs the network, else with 1.
-Needs Python 3.11 and no package.
+Needs Python 3.11, no package, and edge_app: of the checkout, or named by PYTHONPATH.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import re
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+CHECKOUT = Path(__file__).resolve().parents[2]
+if (CHECKOUT / "edge_app").is_dir():
+    sys.path.insert(0, str(CHECKOUT))
 
-from edge_app.errors import SettingsError
-from edge_app.network_permission import network_user
-from edge_app.settings import Settings, parse_settings
+from edge_app.errors import SettingsError  # noqa: E402
+from edge_app.network_permission import network_user  # noqa: E402
+from edge_app.settings import Settings, parse_settings  # noqa: E402
 
 HEADING = re.compile(r"\s*\[\s*([\w-]+)\s*\]")
 KEY = re.compile(r"\s*([\w.-]+)\s*=")

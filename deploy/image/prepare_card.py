@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Prepares an SD card that Raspberry Pi Imager has written: the kiosk installs itself at first boot.
+r"""Prepares a card written by Raspberry Pi Imager: the kiosk installs itself at first boot.
 
     python3 deploy/image/prepare_card.py BOOTFS BUNDLE [--settings kiosk.toml] [--secret FILE]...
     python3 deploy/image/prepare_card.py --zip OUT.zip BUNDLE
 
-BOOTFS is the small drive of the card ("bootfs"; E:\\ on Windows, /media/NAME/bootfs on Linux,
+BOOTFS is the small drive of the card ("bootfs"; E:\ on Windows, /media/NAME/bootfs on Linux,
 /Volumes/bootfs on a Mac), BUNDLE the file mask-kiosk-VERSION-offline-arm64.tar.gz. Running it
 again is right after every change. With --zip it writes the same files into an archive, for
 people who copy them onto the card by hand. See docs/image.md.

@@ -17,9 +17,10 @@ FOLDER = "mask-kiosk"
 """On the boot partition."""
 
 TEMPLATES = Path(__file__).resolve().parent / "card"
+CHECKER = Path(__file__).resolve().parent / "check_settings.py"
 
 BUNDLE_NAME = re.compile(r"mask-kiosk-[\w.+~]+-offline-arm64\.tar\.gz")
-IN_BUNDLE = ("install.sh", "edge_app/settings.py", "deploy/image/check_settings.py")
+IN_BUNDLE = ("edge_app/settings.py", "deploy/install.sh", "deploy/install/system.sh")
 
 KERNELS = ("kernel8.img", "kernel_2712.img")
 """The 64-bit ones."""
@@ -85,7 +86,7 @@ def payload(
     """
     sums = []
     listed: list[tuple[str, Path | bytes]] = [(bundle.name, bundle)]
-    for template in sorted((TEMPLATES / FOLDER).iterdir()):
+    for template in (*sorted((TEMPLATES / FOLDER).iterdir()), CHECKER):
         listed.append((template.name, unix(template.read_bytes())))
     for name, content in listed:
         sums.append(f"{digest(content)}  {name}\n")
@@ -110,12 +111,13 @@ def check_bundle(bundle: Path) -> None:
             f"{bundle}: an offline bundle is named mask-kiosk-VERSION-offline-arm64.tar.gz"
         )
     try:
-        with tarfile.open(bundle) as archive:
+        with tarfile.open(bundle, "r:gz") as archive:
             names = archive.getnames()
     except FileNotFoundError:
         raise CardError(f"{bundle}: there is no such file; `make bundle` makes it") from None
     except (OSError, tarfile.TarError, EOFError, ValueError) as error:
-        raise CardError(f"{bundle}: cannot be read, fetch it again: {error}") from None
+        why = " ".join(str(error).split())
+        raise CardError(f"{bundle}: cannot be read, fetch it again: {why}") from None
     for wanted in IN_BUNDLE:
         if not any(f"/{name}".endswith(f"/{wanted}") for name in names):
             raise CardError(f"{bundle}: {wanted} is not in it; it is no bundle, or an old one")

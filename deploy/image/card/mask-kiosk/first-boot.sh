@@ -32,6 +32,7 @@ result() { # LINE: for people, who read it on any computer
 
 fail() { # WHAT-AND-WHAT-TO-DO
   printf '%s\n' "$1" | put "$state/last"
+  say "$1"
   tail -n 60 "$log" | put "$card/install.log"
   result "NOT INSTALLED (attempt $attempt of $ATTEMPTS): $1"
   exit 1
@@ -68,13 +69,20 @@ unpack() {
   mkdir -p "$work"
   tar -xzf "$1" -C "$work" >>"$log" 2>&1 ||
     fail "the bundle cannot be unpacked: $(tail -n 1 "$log"). Is the SD card full?"
-  installer=$(find "$work" -maxdepth 2 -name install.sh | head -n 1)
-  checker=$(find "$work" -path '*/deploy/image/check_settings.py' | head -n 1)
-  if [ -z "$installer" ] || [ -z "$checker" ]; then
-    fail "the bundle has no install.sh or no check_settings.py. Copy a whole one and power the box."
+  settings=$(find "$work" -maxdepth 3 -path '*/edge_app/settings.py' | head -n 1)
+  application=${settings%/edge_app/settings.py}
+  if [ -z "$settings" ] || [ ! -f "$application/deploy/install.sh" ]; then
+    fail "the bundle has no edge_app or no deploy/install.sh. Copy a whole one and power the box."
   fi
-  application=${checker%/deploy/image/check_settings.py}
 }
+
+# One step of install.sh by itself.
+step() { # NAME ARGUMENTS...
+  bash -euo pipefail -c 'TREE=$1; export LC_ALL=C; cd "$TREE/deploy/install"
+    . ./common.sh; . ./refuse.sh; . ./system.sh; shift; "$@"' step "$application" "$@" >>"$log" 2>&1
+}
+
+check_settings_py() { PYTHONPATH=$application python3 -BP "$card/check_settings.py" "$@"; }
 
 # Before anything is changed. A kiosk with wrong pins must not be switched on at all.
 check_settings() {
@@ -83,8 +91,8 @@ check_settings() {
     [ ! -e "$card/kiosk.toml.txt" ] || fail "kiosk.toml is named kiosk.toml.txt. Rename it and power the box."
     return 0
   fi
-  mistake=$(python3 -B "$checker" "$card/kiosk.toml" 2>&1) ||
-    fail "$(printf '%s' "$mistake" | tail -n 1). Correct kiosk.toml on this card and power the box."
+  mistake=$(check_settings_py "$card/kiosk.toml" 2>&1) ||
+    fail "$(printf '%s' "${mistake:-kiosk.toml: python3 cannot look at it}" | tail -n 1). Correct kiosk.toml on this card and power the box."
 }
 
 wait_for_system() {
@@ -94,12 +102,12 @@ wait_for_system() {
   fi
 }
 
-wait_for_network() {
-  # Also the sign that the clock is right: apt refuses lists from the future.
+# Debian's packages are the only thing that is fetched; where they are there, no network is needed.
+get_packages() {
   waited=0
-  until timeout 300 apt-get -q -o DPkg::Lock::Timeout=120 update >>"$log" 2>&1; do
+  until step install_packages ""; do
     [ "$waited" -lt "$WAIT_S" ] ||
-      fail "no network for $((WAIT_S / 60)) minutes, and packages are missing. Plug in a network cable, or write the card again with the right Wi-Fi name and password, and power the box."
+      fail "Debian packages could not be fetched for $((WAIT_S / 60)) minutes ($(tail -n 1 "$log")). Plug in a network cable, or write the card again with the right Wi-Fi name and password, and power the box."
     sleep 15
     waited=$((waited + 15))
   done
@@ -115,7 +123,7 @@ place() { # FILE TARGET OPTIONS-OF-install...
 
 # Settings and secrets leave the card: everybody who holds it can read them there.
 take_settings() {
-  systemd-sysusers ${root:+"--root=$root"} "$application/systemd/sysusers.d/mask-kiosk.conf" >>"$log" 2>&1 ||
+  step install_user ||
     fail "the user mask-kiosk cannot be made: $(tail -n 1 "$log")"
   mkdir -p "$etc"
   for secret in "$card"/secrets/*; do
@@ -124,7 +132,7 @@ take_settings() {
   done
   if [ -e "$card/kiosk.toml" ]; then
     place "$card/kiosk.toml" "$etc/kiosk.toml" -m 640 -g mask-kiosk
-    if python3 -B "$checker" --network "$card/kiosk.toml"; then
+    if check_settings_py --network "$card/kiosk.toml"; then
       mkdir -p "$units/mask-kiosk.service.d"
       put "$units/mask-kiosk.service.d/network.conf" <"$application/systemd/network.conf"
     fi
@@ -142,7 +150,7 @@ clean_up() {
   sync
   rm -f "$card"/mask-kiosk-*-offline-*.tar.gz "$card/SHA256SUMS" "$card/mask-kiosk-first-boot.service"
   rm -rf "$state"
-  rm -f "$card/first-boot.sh" "$card"/*.new
+  rm -f "$card/first-boot.sh" "$card/check_settings.py" "$card"/*.new
   sync
 }
 
@@ -158,18 +166,24 @@ result "INSTALLING since $(date '+%F %H:%M') (attempt $attempt of $ATTEMPTS). Le
 unpack
 check_settings
 wait_for_system
-wait_for_network
+get_packages
 take_settings
-if (cd "${installer%/*}" && bash ./install.sh --offline) >"$work/output" 2>&1; then outcome=0; else outcome=$?; fi
+bash "$application/deploy/install.sh" --offline >"$work/output" 2>&1
+outcome=$?
 cat "$work/output" >>"$log"
-# 1: installed, but the check at its end found something; more than 1: not installed.
-[ "$outcome" -le 1 ] || fail "install.sh: $(tail -n 1 "$work/output") See install.log on this card."
-version=$(cat "$application/VERSION" 2>/dev/null || basename "$application")
-found=$(grep '^FAIL' "$work/output" | head -n 1 | tr -s ' ')
+# It fails as well when everything is in place but the check, or the kiosk, found something.
+if [ "$outcome" -ne 0 ]; then
+  if ! grep -q 'starts at boot' "$work/output" || grep -q 'rolled back' "$work/output"; then
+    fail "$(tail -n 1 "$work/output") More in install.log on this card."
+  fi
+fi
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$application/pyproject.toml")
+line="INSTALLED version $version on $(date '+%F %H:%M')"
 if [ "$outcome" -eq 0 ]; then
-  line="INSTALLED $version on $(date '+%F %H:%M'). The light is on, and stays on at every start. Settings: /etc/mask-kiosk/kiosk.toml."
+  line="$line. The light is on, and comes on at every start. Settings: /etc/mask-kiosk/kiosk.toml."
 else
-  line="INSTALLED $version on $(date '+%F %H:%M'), but ${found:-the check at the end did not pass}. Put it right; the kiosk then goes on by itself."
+  found=$(grep '^FAIL' "$work/output" | head -n 1 | tr -s ' ')
+  line="$line, but ${found:-$(tail -n 1 "$work/output")}. Put it right; the kiosk then goes on by itself."
 fi
 printf '%s\n' "$line" | put "$state/installed"
 result "$line"
