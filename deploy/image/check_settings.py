@@ -2,13 +2,15 @@
 """Is a kiosk.toml right? Asked before a card leaves the desk, and by the kiosk's first boot.
 
 Prints nothing and ends with 0, or prints one line with file, line, key and allowed values, and
-ends with 2. With --network it ends with 0 only when a setting needs the network, else with 1.
+ends with 2. With --network it ends with 0 only when a setting needs the network, else with 1; with
+--page it prints the status page's address, if there is one.
 Needs Python 3.11, no package, and edge_app: of the checkout, or named by PYTHONPATH.
 """
 
 from __future__ import annotations
 
 import re
+import socket
 import sys
 from pathlib import Path
 
@@ -26,17 +28,23 @@ NAMES = re.compile(r"[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)?")
 
 
 def main(arguments: list[str]) -> int:
-    ask_network = "--network" in arguments
-    files = [Path(argument) for argument in arguments if argument != "--network"]
+    question, *files = (
+        arguments if arguments[:1] in (["--network"], ["--page"]) else ["", *arguments]
+    )
     if len(files) != 1:
-        sys.stderr.write("usage: check_settings.py [--network] kiosk.toml\n")
+        sys.stderr.write("usage: check_settings.py [--network | --page] kiosk.toml\n")
         return 2
     try:
-        settings = read(files[0])
+        settings = read(Path(files[0]))
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    return 0 if not ask_network or network_user(settings) else 1
+    if question == "--page" and settings.web.enabled:
+        host = settings.web.host
+        if host in ("0.0.0.0", "::"):  # noqa: S104
+            host = f"{socket.gethostname()}.local"
+        sys.stdout.write(f"http://{host}:{settings.web.port}/\n")
+    return 1 if question == "--network" and not network_user(settings) else 0
 
 
 def read(file: Path) -> Settings:

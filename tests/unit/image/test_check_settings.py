@@ -59,3 +59,30 @@ def test_which_settings_need_the_network(tmp_path: Path, text: str, code: int) -
     file.write_text(text, encoding="utf-8")
     assert check_settings.main(["--network", str(file)]) == code
     assert check_settings.main([str(file)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", ""),
+        ("[web]\nenabled = true\n", "http://127.0.0.1:8080/\n"),
+        ('[web]\nenabled = true\nhost = "0.0.0.0"\nport = 80\n', "http://door.local:80/\n"),
+    ],
+)
+def test_the_address_of_the_status_page(
+    tmp_path: Path,
+    text: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "door")
+    file = tmp_path / "kiosk.toml"
+    file.write_text(text, encoding="utf-8")
+    assert check_settings.main(["--page", str(file)]) == 0
+    assert capsys.readouterr().out == said
+
+
+def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check_settings.main([]) == 2
+    assert "usage" in capsys.readouterr().err

@@ -140,17 +140,17 @@ take_settings() {
   sync
 }
 
-# From the least to the most needed for doing it again.
+# Cut anywhere, the next boot goes on here: the unit, this file and $state/installed go last.
 clean_up() {
-  rm -rf "$card/secrets" "$card/kiosk.toml" "$card/install.log" "$card/bookworm"
+  rm -rf "$card/secrets" "$card/kiosk.toml" "$card/install.log" "$card/bookworm" "$work"
   sync
-  rm -f "$card/hook.sh" "${card%/*}/vendor-data"
-  rm -f "$units/multi-user.target.wants/mask-kiosk-first-boot.service" "$units/mask-kiosk-first-boot.service"
-  rm -rf "$work"
+  rm -f "$card"/mask-kiosk-*-offline-*.tar.gz "$card/SHA256SUMS" "$card/check_settings.py"
+  rm -f "$card/mask-kiosk-first-boot.service" "$card/hook.sh" "${card%/*}/vendor-data" "$card"/*.new
   sync
-  rm -f "$card"/mask-kiosk-*-offline-*.tar.gz "$card/SHA256SUMS" "$card/mask-kiosk-first-boot.service"
-  rm -rf "$state"
-  rm -f "$card/first-boot.sh" "$card/check_settings.py" "$card"/*.new
+  rm -f "$units/multi-user.target.wants/mask-kiosk-first-boot.service"
+  rm -f "$units/mask-kiosk-first-boot.service"
+  sync
+  rm -rf "$state" "$card/first-boot.sh"
   sync
 }
 
@@ -185,6 +185,8 @@ else
   found=$(grep '^FAIL' "$work/output" | head -n 1 | tr -s ' ')
   line="$line, but ${found:-$(tail -n 1 "$work/output")}. Put it right; the kiosk then goes on by itself."
 fi
+page=$(check_settings_py --page "$etc/kiosk.toml" 2>>"$log")
+line="$line${page:+ Status page: $page}"
 printf '%s\n' "$line" | put "$state/installed"
 result "$line"
 clean_up
