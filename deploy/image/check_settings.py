@@ -9,6 +9,7 @@ Needs Python 3.11, no package, and edge_app: of the checkout, or named by PYTHON
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import socket
 import sys
@@ -40,10 +41,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     if question == "--page" and settings.web.enabled:
-        host = settings.web.host
-        if host in ("0.0.0.0", "::"):  # noqa: S104
-            host = f"{socket.gethostname()}.local"
-        sys.stdout.write(f"http://{host}:{settings.web.port}/\n")
+        sys.stdout.write(f"http://{name_of(settings.web.host)}:{settings.web.port}/\n")
     return 1 if question == "--network" and not network_user(settings) else 0
 
 
@@ -70,6 +68,15 @@ def read(file: Path) -> Settings:
         number = line_of(content.decode("utf-8-sig", "replace"), message)
         where = f"{file.name}, line {number}" if number else file.name
         raise SettingsError(f"{where}: {message}") from None
+
+
+def name_of(host: str) -> str:
+    """What to write into a browser for the address that the page listens at."""
+    try:
+        everywhere = ipaddress.ip_address(host).is_unspecified
+    except ValueError:  # a name
+        everywhere = False
+    return f"{socket.gethostname()}.local" if everywhere else host
 
 
 def line_of(text: str, message: str) -> int | None:

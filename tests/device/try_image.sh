@@ -5,7 +5,7 @@
 #     sudo tests/device/try_image.sh layer trixie     mmdebstrap runs the layer's own section
 #     sudo tests/device/try_image.sh card trixie      first boot from a FAT file system, with power cuts
 #
-# Not what a Pi does: no Raspberry Pi archive (python3-picamera2 is left out), no arm64, no systemd that runs.
+# Not what a Pi does: no Raspberry Pi archive (python3-picamera2 and -lgpio are left out), no arm64, no systemd that runs.
 # The roots stay in build/image/ and are used again; remove the folder to begin anew.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -35,7 +35,7 @@ try_layer() {
   rm -rf --one-file-system "$out"
   mkdir -p "$here/build/image"
   local layer=$here/deploy/image/layer/mask-kiosk.yaml packages hook
-  packages=$(sed -n '/^  packages:/,/^  [a-z-]*hooks:/s/^    - //p' "$layer" | grep -v picamera2 | paste -sd,)
+  packages=$(sed -n '/^  packages:/,/^  [a-z-]*hooks:/s/^    - //p' "$layer" | grep -vE 'picamera2|lgpio' | paste -sd,)
   hook=$(sed -n '/^  customize-hooks:/,$s/^    - //p' "$layer")
   say "mmdebstrap $suite with $packages"
   env IGconf_maskkiosk_assetdir="$here/deploy/image/layer/mask-kiosk.d" \

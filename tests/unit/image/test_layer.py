@@ -123,6 +123,15 @@ def test_the_body_is_what_mmdebstrap_takes() -> None:
     assert used == set(variables()) - {"assetdir"}
 
 
+def test_its_packages_are_those_of_the_installer() -> None:
+    """Otherwise the installer refuses: in there it has no network."""
+    script = (IMAGE.parent / "install" / "system.sh").read_text(encoding="utf-8")
+    lists = re.findall(r"^(?:PI_)?PACKAGES=\((.*)\)$", script, re.MULTILINE)
+    assert len(lists) == 2
+    packages = yaml.safe_load(LAYER.read_text(encoding="utf-8"))["mmdebstrap"]["packages"]
+    assert {*packages} == {*" ".join(lists).split(), "wpasupplicant"}
+
+
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_the_configuration_sets_only_what_the_layer_has(config: Path) -> None:
     content = yaml.safe_load(config.read_text(encoding="utf-8"))
