@@ -13,6 +13,7 @@
 #   make bench-web            measure what visitors of the status page cost the pipeline
 #   make bench-soak           200,000 frames through the whole kiosk: memory and latency
 #   make rig                  the service in a simulated device (needs root, see docs/rig.md)
+#   make card                 what is unpacked onto an SD card of Raspberry Pi Imager, see docs/image.md
 #   make bundle               what installs the kiosk without network (ARCH=x86_64: not for a Pi)
 #   make clean                remove everything that these commands made
 #
@@ -52,7 +53,7 @@ TFLITE := $(TFLITE_VENV)/.installed
 HAS_TENSORFLOW := import sys; sys.exit(sys.version_info >= (3, 14))
 
 .PHONY: help demo test optional test-tflite-runtime check audit lock format bench-models bench-web \
-  bench-soak fuzz rig bundle clean
+  bench-soak fuzz rig bundle card clean
 .DELETE_ON_ERROR:
 
 help:
@@ -109,6 +110,12 @@ rig: $(EDGE)
 
 bundle: $(CREATED)
 	@PIP="$(VENV)/bin/python -m pip" deploy/bundle/make.sh $(ARCH)
+
+card: ARCH := arm64
+card: bundle
+	@version=$$(sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml) && \
+	  $(VENV)/bin/python deploy/image/prepare_card.py --zip build/dist/mask-kiosk-$$version-card.zip \
+	    build/dist/mask-kiosk-$$version-offline-arm64.tar.gz
 
 format: $(FULL)
 	$(VENV)/bin/ruff format .
