@@ -159,6 +159,7 @@ def test_the_power_may_fail_at_any_step(pi: Pi, tmp_path: Path) -> None:
         if not (pi.root / UNIT).exists():  # cut in the very last act: nothing but this may be left
             (pi.card / "first-boot.sh").unlink(missing_ok=True)
         assert_installed(pi)
+    print(f"{tried} cuts")
     assert tried > 8
     assert_installed(pi)
 
