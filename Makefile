@@ -13,6 +13,7 @@
 #   make bench-web            measure what visitors of the status page cost the pipeline
 #   make bench-soak           200,000 frames through the whole kiosk: memory and latency
 #   make rig                  the service in a simulated device (needs root, see docs/rig.md)
+#   make card                 what is unpacked onto an SD card of Raspberry Pi Imager, see docs/image.md
 #   make bundle               what installs the kiosk without network (ARCH=x86_64: not for a Pi)
 #   make deb                  the same as a Debian package
 #   make clean                remove everything that these commands made
@@ -38,7 +39,7 @@ TFLITE_PIP := $(TFLITE_VENV)/bin/python -m pip --disable-pip-version-check --qui
 PYTEST := pytest --numprocesses 2 --dist loadfile
 
 # The same on every runtime, and tested by `make test`: journal, network, page, unit, files.
-SAME_ON_ANY_RUNTIME := tests/unit/edge_app/sinks tests/unit/ci tests/integration/mqtt \
+SAME_ON_ANY_RUNTIME := tests/unit/edge_app/sinks tests/unit/ci tests/unit/image tests/integration/mqtt \
   tests/integration/test_fuzz.py tests/integration/test_journal_service.py \
   tests/integration/test_status_page.py tests/integration/test_systemd_unit.py
 
@@ -53,7 +54,7 @@ TFLITE := $(TFLITE_VENV)/.installed
 HAS_TENSORFLOW := import sys; sys.exit(sys.version_info >= (3, 14))
 
 .PHONY: help demo test optional test-tflite-runtime check audit lock format bench-models bench-web \
-  bench-soak fuzz rig bundle deb clean
+  bench-soak fuzz rig bundle card deb clean
 .DELETE_ON_ERROR:
 
 help:
@@ -110,6 +111,12 @@ rig: $(EDGE)
 
 bundle: $(CREATED)
 	@PIP="$(VENV)/bin/python -m pip" deploy/bundle/make.sh $(ARCH)
+
+card: ARCH := arm64
+card: bundle
+	@version=$$(sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml) && \
+	  $(VENV)/bin/python deploy/image/prepare_card.py --zip build/dist/mask-kiosk-$$version-card.zip \
+	    build/dist/mask-kiosk-$$version-offline-arm64.tar.gz
 
 deb: $(CREATED)
 	@PIP="$(VENV)/bin/python -m pip" deploy/package/make.sh $(ARCH)
