@@ -10,7 +10,7 @@ SECONDS = 4.0
 """How much time a strip shows: two of the longest rhythms."""
 
 LAMPS = ("red", "amber", "green")
-WIDTH, ROW, LEFT, SCALE = 620, 34, 110, 120
+WIDTH, ROW, LEFT, SCALE = 440, 34, 124, 72
 """Of a strip; a row is one output, a second ``SCALE`` wide."""
 
 
@@ -50,7 +50,7 @@ def _is_on(state: LampState, output: str, first_round: bool) -> bool:
 def draw_strip(rhythm: Rhythm, repeats: bool = True) -> str:
     """One row for each lamp, and one for the buzzer where it sounds."""
     outputs = [*LAMPS, *(["buzzer"] if spans(rhythm, "buzzer", repeats) else [])]
-    sheet = Sheet(WIDTH, ROW * len(outputs) + 32, f"When each lamp is on: {rhythm.words}")
+    sheet = Sheet(WIDTH, ROW * len(outputs) + 34, f"When each lamp is on: {rhythm.words}")
     for row, output in enumerate(outputs):
         y = ROW * row + 6
         on = spans(rhythm, output, repeats)
@@ -64,13 +64,13 @@ def draw_strip(rhythm: Rhythm, repeats: bool = True) -> str:
         x = LEFT + second * SCALE
         sheet.line([(x, 4), (x, base)], GREY, 1, "3 4")
         words = f"{second} s"
-        sheet.text(x, base + 18, words, 15, "middle" if second else "start", GREY)
+        sheet.text(x, base + 20, words, 18, "middle" if second else "start", GREY)
     return sheet.svg()
 
 
 def _lamp(sheet: Sheet, output: str, y: float, is_on: bool) -> None:
     colour = COLOURS[output]
-    sheet.text(LEFT - 14, y + 6, output, 17, "end", INK if is_on else GREY, bold=is_on)
+    sheet.text(LEFT - 12, y + 7, output, 20, "end", INK if is_on else GREY, bold=is_on)
     if output == "buzzer":
         sheet.shape(
             [(8, y - 4), (14, y - 4), (22, y - 10), (22, y + 10), (14, y + 4), (8, y + 4)], colour

@@ -33,7 +33,7 @@ class Camera:
         across: Horizontal angle of the whole sensor in degrees, as Raspberry Pi states it.
         down: The same, vertical.
         sensor: Width and height of the sensor in pixels.
-        mode: Width and height of the part of it that the sensor reads for a small picture: picamera2
+        mode: Width and height of the part that the sensor reads for a small picture: picamera2
             asks for the mode that is nearest to the picture's size.
     """
 
