@@ -12,6 +12,8 @@
 #   make bench-models         measure the shipped models beside their peers (needs ../shared)
 #   make bench-web            measure what visitors of the status page cost the pipeline
 #   make bench-soak           200,000 frames through the whole kiosk: memory and latency
+#   make docs                 the documentation as a site, in build/site
+#   make screenshots          draw and photograph the documentation's pictures anew
 #   make rig                  the service in a simulated device (needs root, see docs/rig.md)
 #   make clean                remove everything that these commands made
 #
@@ -44,13 +46,14 @@ CREATED := $(VENV)/.created
 EDGE := $(VENV)/.edge-installed
 FULL := $(VENV)/.full-installed
 OPTIONAL := $(VENV)/.optional-installed
+DOCS := $(VENV)/.docs-installed
 TFLITE := $(TFLITE_VENV)/.installed
 
 # A TensorFlow newer than the pinned one is needed above this Python; see requirements-train.txt.
 HAS_TENSORFLOW := import sys; sys.exit(sys.version_info >= (3, 14))
 
 .PHONY: help demo test optional test-tflite-runtime check audit lock format bench-models bench-web \
-  bench-soak fuzz rig clean
+  bench-soak docs fuzz rig screenshots clean
 .DELETE_ON_ERROR:
 
 help:
@@ -102,6 +105,18 @@ bench-soak: $(FULL)
 	$(VENV)/bin/python -m tests.bench.soak --frames 200000 --out build/soak
 	$(VENV)/bin/python -m tests.bench.share
 
+# With --quiet it would pass in spite of dead links. The variable silences a notice, see
+# docs/requirements.in.
+docs: $(DOCS)
+	$(VENV)/bin/python -m docs.make_drawings --check
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
+	@echo "build/site/index.html"
+
+# Needs chromium and chromedriver.
+screenshots: $(OPTIONAL) $(DOCS)
+	$(VENV)/bin/python -m docs.make_drawings
+	$(VENV)/bin/python -m docs.make_screenshots
+
 rig: $(EDGE)
 	@$(VENV)/bin/python deploy/rig/device.py
 
@@ -148,6 +163,11 @@ $(OPTIONAL): tests/requirements-optional.txt tests/requirements-torch.txt $(FULL
 	@echo "Installing the optional packages of the training half (some minutes)"
 	@$(PIP) $(HASHED) -r tests/requirements-optional.txt
 	@$(PIP) -r tests/requirements-torch.txt
+	@touch $@
+
+$(DOCS): docs/requirements.txt $(EDGE)
+	@echo "Installing the site's generator"
+	@$(PIP) $(HASHED) -r docs/requirements.txt
 	@touch $@
 
 ifeq ($(shell command -v $(PYTHON311) 2>/dev/null),)

@@ -1,8 +1,8 @@
 """Makes the pictures of the status page in docs/images, in a real headless Chromium.
 
-PYTHONPATH=. python docs/make_screenshots.py [FOLDER]
+python -m docs.make_screenshots [FOLDER]
 
-Needs chromium, chromedriver and selenium (``make optional``). What the page shows is real: the
+Needs chromium, chromedriver and selenium: ``make screenshots``. What the page shows is real: the
 bundled clip went through the shipped models. Events, temperature and rates are made up.
 """
 

@@ -42,7 +42,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         _in_repository(link.path, page) for page, text in texts.items() for link in links(text)
     }
     for path in sorted(wanted):
-        _add(files, config, path)
+        if (ROOT / path).exists():
+            _add(files, config, path)
     return files
 
 
@@ -62,9 +63,9 @@ def _in_repository(target: str, page: str) -> str:
 def _in_site(target: str, page: str) -> str:
     """Where a link of a page of the repository leads in the site; relative to the page there."""
     path, hash_mark, anchor = target.partition("#")
-    if not path:
-        return target
     meant = _in_repository(path, page)
+    if not path or not (ROOT / meant).exists():
+        return target
     here = posixpath.dirname(OWN_PAGES.get(page, page.removeprefix("docs/")))
     return posixpath.relpath(_name(meant), here or ".") + hash_mark + anchor
 
@@ -75,7 +76,7 @@ def _name(path: str) -> str:
         return OWN_PAGES[path]
     if path.startswith("docs/"):
         return path.removeprefix("docs/")
-    return f"files/{path}.md" if (ROOT / path).exists() else path
+    return f"files/{path}.md"
 
 
 def _add(files: Files, config: MkDocsConfig, path: str) -> None:
