@@ -154,10 +154,10 @@ def _resistor(sheet: Sheet, x: float, y: float, value: str, bands: tuple[str, st
 
 def _led(sheet: Sheet, x: float, y: float, name: str, colour: str) -> None:
     """An LED from above: a circle with its flat side towards ground."""
-    r = 28
-    sheet.path(f"M {x - 19} {y - 20.6} A {r} {r} 0 1 1 {x - 19} {y + 20.6} Z", colour)
+    r = 30
+    sheet.path(f"M {x - 20} {y - 22.4} A {r} {r} 0 1 1 {x - 20} {y + 22.4} Z", colour)
     ink = INK if name == "amber" else WHITE
-    sheet.text(x + 4, y + 5, name.upper(), 13 if len(name) < 5 else 12, "middle", ink, bold=True)
+    sheet.text(x + 4, y + 5, name.upper(), 13 if len(name) < 5 else 11.5, "middle", ink, bold=True)
     sheet.text(x + 42, y - 10, "long leg", 12, "start", GREY)
     sheet.text(x - 30, y - 10, "short leg", 12, "end", GREY)
 
