@@ -15,6 +15,7 @@
 #   make docs                 the documentation as a site, in build/site
 #   make screenshots          draw and photograph the documentation's pictures anew
 #   make rig                  the service in a simulated device (needs root, see docs/rig.md)
+#   make bundle               what installs the kiosk without network (ARCH=x86_64: not for a Pi)
 #   make clean                remove everything that these commands made
 #
 # Another Python: make test PYTHON=python3.12
@@ -25,6 +26,7 @@ DATA ?= ../shared/data
 PEERS ?= ../shared/peers
 FUZZ ?= settings cards models videos mqtt http
 CASES ?= 100000
+ARCH ?= arm64
 
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install
@@ -37,7 +39,8 @@ TFLITE_PIP := $(TFLITE_VENV)/bin/python -m pip --disable-pip-version-check --qui
 PYTEST := pytest --numprocesses 2 --dist loadfile
 
 # The same on every runtime, and tested by `make test`: journal, network, page, unit, files, docs.
-SAME_ON_ANY_RUNTIME := tests/unit/edge_app/sinks tests/unit/ci tests/unit/docs tests/integration/mqtt \
+SAME_ON_ANY_RUNTIME := tests/unit/edge_app/sinks tests/unit/ci tests/unit/docs tests/unit/image \
+  tests/integration/mqtt \
   tests/integration/test_fuzz.py tests/integration/test_journal_service.py \
   tests/integration/test_site.py tests/integration/test_status_page.py \
   tests/integration/test_systemd_unit.py
@@ -54,7 +57,7 @@ TFLITE := $(TFLITE_VENV)/.installed
 HAS_TENSORFLOW := import sys; sys.exit(sys.version_info >= (3, 14))
 
 .PHONY: help demo test optional test-tflite-runtime check audit lock format bench-models bench-web \
-  bench-soak docs fuzz rig screenshots clean
+  bench-soak docs fuzz rig bundle screenshots clean
 .DELETE_ON_ERROR:
 
 help:
@@ -120,6 +123,9 @@ screenshots: $(OPTIONAL) $(DOCS)
 
 rig: $(EDGE)
 	@$(VENV)/bin/python deploy/rig/device.py
+
+bundle: $(CREATED)
+	@PIP="$(VENV)/bin/python -m pip" deploy/bundle/make.sh $(ARCH)
 
 format: $(FULL)
 	$(VENV)/bin/ruff format .
