@@ -8,9 +8,12 @@ import drawsvg as draw
 
 INK, GREY, PALE, WHITE = "#1a1a1a", "#5f6368", "#eceff1", "#ffffff"
 
-COLOURS = {"red": "#b3261e", "amber": "#f5b301", "green": "#00796b", "buzzer": "#4a4a4a"}
+COLOURS = {"red": "#b3261e", "amber": "#f5b301", "green": "#26a69a", "buzzer": "#4a4a4a"}
 """Of the outputs. Their brightness differs, so that a grey print tells them apart, too; and every
 part has its name beside it."""
+
+BRIGHT = ("amber", "green")
+"""On these letters are dark, on the others white."""
 
 GROUND, SUPPLY = "#1a1a1a", "#7b4fa3"
 """Of wires: ground is drawn black, supply violet."""

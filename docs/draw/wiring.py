@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gpiozero.pins.pi import PiBoardInfo
 
-from docs.draw.kit import COLOURS, GREY, GROUND, INK, PALE, SUPPLY, WHITE, Sheet
+from docs.draw.kit import BRIGHT, COLOURS, GREY, GROUND, INK, PALE, SUPPLY, WHITE, Sheet
 from edge_app.settings import IndicatorSettings
 
 REVISION = 0xC03111
@@ -102,7 +102,7 @@ def _board(sheet: Sheet, wires: dict[str, Pin]) -> None:
     for pin in header().values():
         output = by_number.get(pin.number)
         fill = _colour(output) if output else WHITE
-        ink = INK if output in (None, "amber") else WHITE
+        ink = INK if output is None or output in BRIGHT else WHITE
         if pin.number == 1:  # its solder pad is square on the board
             sheet.box(pin.x - 12, pin.y - 12, 24, 24, fill, INK)
         else:
@@ -156,7 +156,7 @@ def _led(sheet: Sheet, x: float, y: float, name: str, colour: str) -> None:
     """An LED from above: a circle with its flat side towards ground."""
     r = 30
     sheet.path(f"M {x - 20} {y - 22.4} A {r} {r} 0 1 1 {x - 20} {y + 22.4} Z", colour)
-    ink = INK if name == "amber" else WHITE
+    ink = INK if name in BRIGHT else WHITE
     sheet.text(x + 4, y + 5, name.upper(), 13 if len(name) < 5 else 11.5, "middle", ink, bold=True)
     sheet.text(x + 42, y - 10, "long leg", 12, "start", GREY)
     sheet.text(x - 30, y - 10, "short leg", 12, "end", GREY)

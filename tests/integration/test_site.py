@@ -70,6 +70,24 @@ def test_tools_are_not_published(site: Path) -> None:
     assert not list(site.rglob("requirements*"))
 
 
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+def test_the_staff_page_is_one_sheet_of_paper(site: Path, tmp_path: Path) -> None:
+    printed = tmp_path / "staff.pdf"
+    options = (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path}/home",
+    )
+    subprocess.run(
+        ["chromium", *options, f"--print-to-pdf={printed}", (site / "staff.html").as_uri()],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    assert len(re.findall(rb"/Type\s*/Page\b", printed.read_bytes())) == 1
+
+
 def test_each_dead_link_is_named_and_fails_the_build(root: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(root / "docs", copy / "docs", ignore=shutil.ignore_patterns("__pycache__"))
