@@ -78,13 +78,6 @@ def test_the_buzzer_sounds_in_the_first_round_only() -> None:
     assert len(spans(RHYTHMS[Signal.NO_MASK], "buzzer")) == 2
 
 
-def test_the_staff_page_has_every_signal(root: Path) -> None:
-    page = (root / "docs" / "staff.md").read_text(encoding="utf-8")
-    for name in make_drawings.drawings():
-        if name.startswith("lamps-"):
-            assert f"](images/{name})" in page
-
-
 def test_the_placing_table_is_in_the_page(root: Path) -> None:
     page = (root / "docs" / "install.md").read_text(encoding="utf-8")
     assert table() in page, "run: python -m docs.draw.placing"
