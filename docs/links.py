@@ -12,6 +12,7 @@ from dataclasses import dataclass
 FENCE = re.compile(r"^ {0,3}(```+|~~~+)")
 INLINE_CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)")
 LINK = re.compile(r"(?P<image>!?)\[(?P<text>(?:[^\[\]]|\[[^\]]*\])*)\]\((?P<target>[^()\s]*)\)")
+HIDDEN = re.compile("\0(\\d+)\0")
 HEADING = re.compile(r"^#{1,6} +(.*?) *#*$")
 
 ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:")
@@ -72,20 +73,14 @@ def with_targets(text: str, change: Callable[[str], str]) -> str:
             return link[0]
         return f"{link['image']}[{link['text']}]({change(link['target'])})"
 
-    out = []
-    for _, line, is_prose in _prose(text):
-        if not is_prose:
-            out.append(line)
-            continue
-        codes: list[str] = []
+    def changed(line: str) -> str:
+        # Code is taken out and put back: brackets in it are no link, but it may be a link's words.
+        codes = [code[0] for code in INLINE_CODE.finditer(line)]
+        numbers = iter(range(len(codes)))
+        hidden = INLINE_CODE.sub(lambda _: f"\0{next(numbers)}\0", line)
+        return HIDDEN.sub(lambda code: codes[int(code[1])], LINK.sub(moved, hidden))
 
-        def hide(code: re.Match[str], codes: list[str] = codes) -> str:
-            codes.append(code[0])
-            return f"\0{len(codes) - 1}\0"
-
-        hidden = LINK.sub(moved, INLINE_CODE.sub(hide, line))
-        out.append(re.sub("\0(\\d+)\0", lambda at, codes=codes: codes[int(at[1])], hidden))
-    return "".join(out)
+    return "".join(changed(line) if is_prose else line for _, line, is_prose in _prose(text))
 
 
 def slug(heading: str) -> str:

@@ -9,6 +9,7 @@ and, with ``--strict``, fails.
 from __future__ import annotations
 
 import posixpath
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for file in files.documentation_pages():
         texts[f"docs/{file.src_uri}"] = file.content_string
     for path, name in OWN_PAGES.items():
-        moved = with_targets(texts[path], lambda target, path=path: _in_site(target, path))
+        moved = with_targets(texts[path], partial(_in_site, page=path))
         files.append(_generated(config, name, moved, shown=True))
     wanted = {
         _in_repository(link.path, page) for page, text in texts.items() for link in links(text)
@@ -52,7 +53,7 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     if page.file.generated_by is not None:
         return markdown
     source = f"docs/{page.file.src_uri}"
-    return with_targets(markdown, lambda target: _in_site(target, source))
+    return with_targets(markdown, partial(_in_site, page=source))
 
 
 def _in_repository(target: str, page: str) -> str:
