@@ -15,6 +15,7 @@
 #   make docs                 the documentation as a site, in build/site
 #   make screenshots          draw and photograph the documentation's pictures anew
 #   make rig                  the service in a simulated device (needs root, see docs/rig.md)
+#   make card                 what is unpacked onto an SD card of Raspberry Pi Imager, see docs/image.md
 #   make bundle               what installs the kiosk without network (ARCH=x86_64: not for a Pi)
 #   make clean                remove everything that these commands made
 #
@@ -57,7 +58,7 @@ TFLITE := $(TFLITE_VENV)/.installed
 HAS_TENSORFLOW := import sys; sys.exit(sys.version_info >= (3, 14))
 
 .PHONY: help demo test optional test-tflite-runtime check audit lock format bench-models bench-web \
-  bench-soak docs fuzz rig bundle screenshots clean
+  bench-soak fuzz rig bundle card clean
 .DELETE_ON_ERROR:
 
 help:
@@ -109,6 +110,8 @@ bench-soak: $(FULL)
 	$(VENV)/bin/python -m tests.bench.soak --frames 200000 --out build/soak
 	$(VENV)/bin/python -m tests.bench.share
 
+.PHONY: docs screenshots
+
 # With --quiet it would pass in spite of dead links. The variable silences a notice, see
 # docs/requirements.in.
 docs: $(DOCS)
@@ -126,6 +129,12 @@ rig: $(EDGE)
 
 bundle: $(CREATED)
 	@PIP="$(VENV)/bin/python -m pip" deploy/bundle/make.sh $(ARCH)
+
+card: ARCH := arm64
+card: bundle
+	@version=$$(sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml) && \
+	  $(VENV)/bin/python deploy/image/prepare_card.py --zip build/dist/mask-kiosk-$$version-card.zip \
+	    build/dist/mask-kiosk-$$version-offline-arm64.tar.gz
 
 format: $(FULL)
 	$(VENV)/bin/ruff format .

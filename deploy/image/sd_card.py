@@ -167,29 +167,38 @@ def hook_files(folder: Path) -> list[tuple[str, bytes]]:
         if present.is_file() and FOLDER.encode() not in (was := present.read_bytes()) and was:
             raise CardError(f"{present}: somebody else's; move it away, or use a fresh card")
         return [("vendor-data", ours)]
-    cmdline = (folder / "cmdline.txt").read_text(encoding="utf-8").strip()
+    cmdline = text_of(folder / "cmdline.txt").strip()
     if not cmdline or "\n" in cmdline:
         raise CardError(f"{folder / 'cmdline.txt'}: must be one line; write the card again")
     ours = unix((TEMPLATES / "firstrun.sh").read_bytes())
     theirs = folder / "firstrun.sh"
     if "systemd.run=" not in cmdline:
-        if theirs.is_file() and not HOOK.search(theirs.read_text(encoding="utf-8")):
+        if theirs.is_file() and not HOOK.search(text_of(theirs)):
             raise CardError(f"{theirs}: cmdline.txt does not name it; write the card again")
-        return [("firstrun.sh", ours), ("cmdline.txt", f"{cmdline}{RUN}\n".encode())]
+        return [("firstrun.sh", ours), ("cmdline.txt", bytes_of(f"{cmdline}{RUN}\n"))]
     if "/firstrun.sh" not in cmdline or not theirs.is_file():
         raise CardError(
             f"{folder / 'cmdline.txt'}: systemd.run= in it starts something else than firstrun.sh;"
             " write the card again"
         )
-    text = theirs.read_text(encoding="utf-8")
-    if text.encode() == ours:
+    text = text_of(theirs)
+    if bytes_of(text) == ours:
         return [("firstrun.sh", ours)]
     text = HOOK.sub("", text)
     place = LAST_ACT.search(text)
     lines = HOOK.search(ours.decode())
     if place is None or lines is None:
         raise CardError(f"{theirs}: not as Raspberry Pi Imager writes it; see docs/image.md")
-    return [("firstrun.sh", (text[: place.start()] + lines[0] + text[place.start() :]).encode())]
+    return [("firstrun.sh", bytes_of(text[: place.start()] + lines[0] + text[place.start() :]))]
+
+
+def text_of(path: Path) -> str:
+    """With whatever bytes it holds: an SSID need not be UTF-8."""
+    return path.read_text(encoding="utf-8", errors="surrogateescape")
+
+
+def bytes_of(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def put(path: Path, content: Path | bytes) -> None:

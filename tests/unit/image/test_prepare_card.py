@@ -93,6 +93,17 @@ def test_imagers_firstrun_gets_a_few_lines_before_its_end(
     assert not [line for line in ours[0].splitlines() if line.endswith("firstrun.sh")]
 
 
+def test_bytes_that_are_no_utf8_are_kept(
+    bookworm: Path, bundle: Path, imager: tuple[str, str]
+) -> None:
+    cmdline, firstrun = imager
+    (bookworm / "cmdline.txt").write_text(cmdline, encoding="utf-8")
+    script = firstrun.encode().replace(b"set_hostname door", b"set_wlan caf\xe9")
+    (bookworm / "firstrun.sh").write_bytes(script)
+    assert prepare(bookworm, bundle) == 0
+    assert b"set_wlan caf\xe9" in (bookworm / "firstrun.sh").read_bytes()
+
+
 @pytest.mark.parametrize("kind", ["trixie", "bookworm", "imager"])
 def test_again_changes_nothing(
     kind: str,

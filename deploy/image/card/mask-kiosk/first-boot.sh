@@ -147,8 +147,7 @@ clean_up() {
   rm -f "$card"/mask-kiosk-*-offline-*.tar.gz "$card/SHA256SUMS" "$card/check_settings.py"
   rm -f "$card/mask-kiosk-first-boot.service" "$card/hook.sh" "${card%/*}/vendor-data" "$card"/*.new
   sync
-  rm -f "$units/multi-user.target.wants/mask-kiosk-first-boot.service"
-  rm -f "$units/mask-kiosk-first-boot.service"
+  rm -f "$units/mask-kiosk-first-boot.service" "$units/multi-user.target.wants/mask-kiosk-first-boot.service"
   sync
   rm -rf "$state" "$card/first-boot.sh"
   sync
