@@ -17,6 +17,7 @@
 #   make rig                  the service in a simulated device (needs root, see docs/rig.md)
 #   make card                 what is unpacked onto an SD card of Raspberry Pi Imager, see docs/image.md
 #   make bundle               what installs the kiosk without network (ARCH=x86_64: not for a Pi)
+#   make deb                  the same as a Debian package
 #   make clean                remove everything that these commands made
 #
 # Another Python: make test PYTHON=python3.12
@@ -58,7 +59,7 @@ TFLITE := $(TFLITE_VENV)/.installed
 HAS_TENSORFLOW := import sys; sys.exit(sys.version_info >= (3, 14))
 
 .PHONY: help demo test optional test-tflite-runtime check audit lock format bench-models bench-web \
-  bench-soak fuzz rig bundle card clean
+  bench-soak fuzz rig bundle card deb clean
 .DELETE_ON_ERROR:
 
 help:
@@ -135,6 +136,9 @@ card: bundle
 	@version=$$(sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml) && \
 	  $(VENV)/bin/python deploy/image/prepare_card.py --zip build/dist/mask-kiosk-$$version-card.zip \
 	    build/dist/mask-kiosk-$$version-offline-arm64.tar.gz
+
+deb: $(CREATED)
+	@PIP="$(VENV)/bin/python -m pip" deploy/package/make.sh $(ARCH)
 
 format: $(FULL)
 	$(VENV)/bin/ruff format .
