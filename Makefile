@@ -12,6 +12,8 @@
 #   make bench-models         measure the shipped models beside their peers (needs ../shared)
 #   make bench-web            measure what visitors of the status page cost the pipeline
 #   make bench-soak           200,000 frames through the whole kiosk: memory and latency
+#   make docs                 the documentation as a site, in build/site
+#   make screenshots          draw and photograph the documentation's pictures anew
 #   make rig                  the service in a simulated device (needs root, see docs/rig.md)
 #   make card                 what is unpacked onto an SD card of Raspberry Pi Imager, see docs/image.md
 #   make bundle               what installs the kiosk without network (ARCH=x86_64: not for a Pi)
@@ -38,16 +40,19 @@ TFLITE_PIP := $(TFLITE_VENV)/bin/python -m pip --disable-pip-version-check --qui
 # Two files of tests at a time: more would take a gigabyte or two of memory each.
 PYTEST := pytest --numprocesses 2 --dist loadfile
 
-# The same on every runtime, and tested by `make test`: journal, network, page, unit, files.
-SAME_ON_ANY_RUNTIME := tests/unit/edge_app/sinks tests/unit/ci tests/unit/image tests/integration/mqtt \
+# The same on every runtime, and tested by `make test`: journal, network, page, unit, files, docs.
+SAME_ON_ANY_RUNTIME := tests/unit/edge_app/sinks tests/unit/ci tests/unit/docs tests/unit/image \
+  tests/integration/mqtt \
   tests/integration/test_fuzz.py tests/integration/test_journal_service.py \
-  tests/integration/test_status_page.py tests/integration/test_systemd_unit.py
+  tests/integration/test_site.py tests/integration/test_status_page.py \
+  tests/integration/test_systemd_unit.py
 
 # Stamp files: made after a set of requirements was installed, out of date when it changes.
 CREATED := $(VENV)/.created
 EDGE := $(VENV)/.edge-installed
 FULL := $(VENV)/.full-installed
 OPTIONAL := $(VENV)/.optional-installed
+DOCS := $(VENV)/.docs-installed
 TFLITE := $(TFLITE_VENV)/.installed
 
 # A TensorFlow newer than the pinned one is needed above this Python; see requirements-train.txt.
@@ -105,6 +110,20 @@ bench-web: $(EDGE)
 bench-soak: $(FULL)
 	$(VENV)/bin/python -m tests.bench.soak --frames 200000 --out build/soak
 	$(VENV)/bin/python -m tests.bench.share
+
+.PHONY: docs screenshots
+
+# With --quiet it would pass in spite of dead links. The variable silences a notice, see
+# docs/requirements.in.
+docs: $(DOCS)
+	$(VENV)/bin/python -m docs.make_drawings --check
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
+	@echo "build/site/index.html"
+
+# Needs chromium and chromedriver.
+screenshots: $(OPTIONAL) $(DOCS)
+	$(VENV)/bin/python -m docs.make_drawings
+	$(VENV)/bin/python -m docs.make_screenshots
 
 rig: $(EDGE)
 	@$(VENV)/bin/python deploy/rig/device.py
@@ -164,6 +183,11 @@ $(OPTIONAL): tests/requirements-optional.txt tests/requirements-torch.txt $(FULL
 	@echo "Installing the optional packages of the training half (some minutes)"
 	@$(PIP) $(HASHED) -r tests/requirements-optional.txt
 	@$(PIP) -r tests/requirements-torch.txt
+	@touch $@
+
+$(DOCS): docs/requirements.txt $(EDGE)
+	@echo "Installing the site's generator"
+	@$(PIP) $(HASHED) -r docs/requirements.txt
 	@touch $@
 
 ifeq ($(shell command -v $(PYTHON311) 2>/dev/null),)

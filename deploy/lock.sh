@@ -48,3 +48,4 @@ lock deploy/requirements-bookworm 3.11
 lock tests/requirements 3.11 3.12 3.13 3.14
 lock tests/requirements-check 3.11 3.12 3.13 3.14
 lock tests/requirements-optional 3.11 3.12 3.13
+lock docs/requirements 3.11 3.12 3.13

@@ -1,14 +1,15 @@
 """Makes the pictures of the status page in docs/images, in a real headless Chromium.
 
-PYTHONPATH=. python docs/make_screenshots.py [FOLDER]
+python -m docs.make_screenshots [FOLDER]
 
-Needs chromium, chromedriver and selenium (``make optional``). What the page shows is real: the
+Needs chromium, chromedriver and selenium: ``make screenshots``. What the page shows is real: the
 bundled clip went through the shipped models. Events, temperature and rates are made up.
 """
 
 from __future__ import annotations
 
 import datetime
+import io
 import shutil
 import sys
 import threading
@@ -23,6 +24,7 @@ from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
+from docs.pictures import replace_if_changed
 from edge_app.demo import CLIP
 from edge_app.domain import Frame, Observation, Signal, Vitals
 from edge_app.pipeline import build_pipeline
@@ -131,7 +133,7 @@ def open_browser() -> webdriver.Chrome:
 
 
 def take(browser: webdriver.Chrome, url: str, size: str, scheme: str, file: Path) -> None:
-    """One screenshot of the whole page."""
+    """One screenshot of the whole page; a file that shows the same stays as it is."""
     width, height, ratio = SIZES[size]
     features = [
         {"name": "prefers-color-scheme", "value": scheme},
@@ -147,9 +149,9 @@ def take(browser: webdriver.Chrome, url: str, size: str, scheme: str, file: Path
     metrics["height"] = whole
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     time.sleep(0.5)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    browser.save_screenshot(str(file))
-    Image.open(file).convert("RGB").quantize(COLOURS, kmeans=1).save(file, optimize=True)
+    with Image.open(io.BytesIO(browser.get_screenshot_as_png())) as picture:
+        if replace_if_changed(file, picture, COLOURS):
+            print(file)
 
 
 def main(folder: Path) -> None:

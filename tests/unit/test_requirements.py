@@ -18,6 +18,7 @@ LOCKED = (
     "tests/requirements",
     "tests/requirements-check",
     "tests/requirements-optional",
+    "docs/requirements",
 )
 
 UNHASHED = "tests/requirements-torch.txt"
@@ -29,6 +30,7 @@ TOGETHER = (
         "tests/requirements",
         "tests/requirements-check",
         "tests/requirements-optional",
+        "docs/requirements",
     ),
     ("deploy/requirements-tflite-runtime", "tests/requirements"),
     ("deploy/requirements-bookworm", "deploy/requirements-network"),
@@ -52,7 +54,7 @@ def chosen(root: Path, name: str) -> list[Requirement]:
 def test_every_file_is_known(root: Path) -> None:
     found = [
         str(path.relative_to(root))
-        for folder in (root, root / "deploy", root / "tests")
+        for folder in (root, root / "deploy", root / "docs", root / "tests")
         for path in folder.glob("requirements*.txt")
     ]
     assert sorted(found) == sorted([*(f"{name}.txt" for name in LOCKED), UNHASHED])

@@ -1,4 +1,4 @@
-"""docs/wiring.md names the pins that the settings have by default."""
+"""docs/wiring.md and docs/staff.md say what the settings and the rhythms are by default."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.rhythm import RHYTHMS
+from edge_app.domain import Signal
 from edge_app.settings import IndicatorSettings
 
 HEADER_PIN = {17: 11, 27: 13, 22: 15, 23: 16}
@@ -23,7 +23,8 @@ def test_the_table_agrees_with_the_defaults(root: Path, name: str) -> None:
     assert (int(found[1]), int(found[2])) == (number, HEADER_PIN[number])
 
 
-def test_the_rhythm_table_has_a_row_for_every_signal(root: Path) -> None:
-    page = (root / "docs" / "wiring.md").read_text(encoding="utf-8")
-    rows = page.split("## What the light shows")[1].split("##")[0].count("\n|")
-    assert rows - 2 == len(RHYTHMS)
+def test_the_staff_page_has_every_signal(root: Path) -> None:
+    page = (root / "docs" / "staff.md").read_text(encoding="utf-8")
+    for signal in Signal:
+        assert f"](images/lamps-{signal.lower().replace('_', '-')}.svg)" in page
+    assert "](images/lamps-start.svg)" in page
