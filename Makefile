@@ -13,6 +13,8 @@
 #   make bench-web            measure what visitors of the status page cost the pipeline
 #   make bench-soak           200,000 frames through the whole kiosk: memory and latency
 #   make rig                  the service in a simulated device (needs root, see docs/rig.md)
+#   make rig-arm64            models and demo on an emulated Pi (needs root, see docs/rig-arm64.md)
+#   make rig-cost             count a Pi's instructions per inference, write docs/benchmarks.md (root)
 #   make bundle               what installs the kiosk without network (ARCH=x86_64: not for a Pi)
 #   make clean                remove everything that these commands made
 #
@@ -52,7 +54,7 @@ TFLITE := $(TFLITE_VENV)/.installed
 HAS_TENSORFLOW := import sys; sys.exit(sys.version_info >= (3, 14))
 
 .PHONY: help demo test optional test-tflite-runtime check audit lock format bench-models bench-web \
-  bench-soak fuzz rig bundle clean
+  bench-soak fuzz rig rig-arm64 rig-cost bundle clean
 .DELETE_ON_ERROR:
 
 help:
@@ -106,6 +108,13 @@ bench-soak: $(FULL)
 
 rig: $(EDGE)
 	@$(VENV)/bin/python deploy/rig/device.py
+
+rig-arm64: $(EDGE)
+	@$(VENV)/bin/python deploy/rig/arm64.py
+
+rig-cost: $(EDGE)
+	@$(VENV)/bin/python deploy/rig/cost.py \
+	  --reference $(PEERS)/imagenet_mobilenet_v2_1.0_224_int8.tflite
 
 bundle: $(CREATED)
 	@PIP="$(VENV)/bin/python -m pip" deploy/bundle/make.sh $(ARCH)

@@ -49,6 +49,7 @@ def debian(
     suite: str = SUITE,
     sources: Sequence[str] = (MIRROR,),
     configured: bool = True,
+    options: Sequence[str] = (),
 ) -> Path:
     """A small Debian in a new folder.
 
@@ -59,14 +60,18 @@ def debian(
         suite: Which Debian.
         sources: Where it comes from.
         configured: Whether the packages' scripts are run; compilers do without, and it is faster.
+        options: More of mmdebstrap's options.
     """
-    excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
-    variant = "--variant=minbase" if configured else "--variant=extract"
+    variant, excluded = "--variant=extract", []
+    if configured:  # Where packages are only unpacked, leaving files out takes longer.
+        variant = "--variant=minbase"
+        names = ("doc", "man", "locale")
+        excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in names]
     include = f"--include={','.join(packages)}"
     # It mounts /proc and /dev below the folder. In a mount table of its own these are gone when it
     # ends, however it ends: whoever removes the folder then must not reach the host's /dev.
     alone = ["unshare", "--mount", "mmdebstrap", variant]
-    run([*alone, *excluded, include, suite, str(root), *sources], log)
+    run([*alone, *excluded, *options, include, suite, str(root), *sources], log)
     return root
 
 
