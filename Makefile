@@ -15,6 +15,8 @@
 #   make docs                 the documentation as a site, in build/site
 #   make screenshots          draw and photograph the documentation's pictures anew
 #   make rig                  the service in a simulated device (needs root, see docs/rig.md)
+#   make rig-arm64            models and demo on an emulated Pi (needs root, see docs/rig-arm64.md)
+#   make rig-cost             count a Pi's instructions per inference, write docs/benchmarks.md (root)
 #   make card                 what is unpacked onto an SD card of Raspberry Pi Imager, see docs/image.md
 #   make bundle               what installs the kiosk without network (ARCH=x86_64: not for a Pi)
 #   make deb                  the same as a Debian package
@@ -59,7 +61,7 @@ TFLITE := $(TFLITE_VENV)/.installed
 HAS_TENSORFLOW := import sys; sys.exit(sys.version_info >= (3, 14))
 
 .PHONY: help demo test optional test-tflite-runtime check audit lock format bench-models bench-web \
-  bench-soak fuzz rig bundle card deb clean
+  bench-soak docs screenshots fuzz rig rig-arm64 rig-cost bundle card deb clean
 .DELETE_ON_ERROR:
 
 help:
@@ -127,6 +129,13 @@ screenshots: $(OPTIONAL) $(DOCS)
 
 rig: $(EDGE)
 	@$(VENV)/bin/python deploy/rig/device.py
+
+rig-arm64: $(EDGE)
+	@$(VENV)/bin/python deploy/rig/arm64.py
+
+rig-cost: $(EDGE)
+	@$(VENV)/bin/python deploy/rig/cost.py \
+	  --reference $(PEERS)/imagenet_mobilenet_v2_1.0_224_int8.tflite
 
 bundle: $(CREATED)
 	@PIP="$(VENV)/bin/python -m pip" deploy/bundle/make.sh $(ARCH)

@@ -1,0 +1,66 @@
+"""Builds the rig's kernel: User-Mode Linux, a Linux kernel that is an ordinary program."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from cache import BuildError, Part
+from debian import MIRROR, check_host, chroot, debian, run
+
+HERE = Path(__file__).resolve().parent
+
+RECIPE = "3"
+"""Part of the hash: count up when the code below makes another kernel of the same inputs."""
+
+SUITE = "bookworm"
+"""An older Debian than the device's: the kernel is an ordinary program of the host, and needs the C
+library that it was built with, or a newer one. (Linked statically it crashes at its first process.)"""
+
+SOURCES = (
+    f"deb {MIRROR} {SUITE} main",
+    f"deb {MIRROR}-security {SUITE}-security main",
+)
+PACKAGES = ("bc", "bison", "flex", "gcc", "libc6-dev", "linux-source-6.12", "make", "xz-utils")
+
+CPUINFO_END = "\t\t   (loops_per_jiffy/(5000/HZ)) % 100);\n"
+CPUINFO_PI = r"""	seq_printf(m, "\nRevision\t: c03115\nModel\t\t: Raspberry Pi 4 Model B\n");
+"""
+"""gpiozero asks /proc/cpuinfo which Pi it is on. A file mounted over it would do too, but a unit
+with a /proc of its own would not see it, and then the rig would find faults that are none."""
+
+CHECK_CONFIG = "grep '^CONFIG_.*=y' rig.config | while read -r line; do grep -qx $line .config ||"
+CHECK_CONFIG += " { echo missing in the kernel: $line; exit 1; }; done"
+"""A line that a newer kernel does not know, or whose needs are not met, would be left out unsaid."""
+
+
+def kernel() -> Part:
+    """The kernel, an executable file."""
+    config = (HERE / "kernel.config").read_text(encoding="utf-8")
+    return Part("kernel", "linux", (RECIPE, *SOURCES, *PACKAGES, CPUINFO_PI, config), _make)
+
+
+def _make(work: Path, log: Path) -> None:
+    check_host()
+    root = debian(work / "debian", PACKAGES, log, suite=SUITE, sources=SOURCES)
+    archive = next((root / "usr/src").glob("linux-source-*.tar.xz"))
+    source = root / "src"
+    source.mkdir()
+    run(["tar", "-C", str(source), "--strip-components=1", "-xf", str(archive)], log)
+    cpuinfo = source / "arch/um/kernel/um_arch.c"
+    text = cpuinfo.read_text(encoding="utf-8")
+    if text.count(CPUINFO_END) != 1:
+        raise BuildError(f"{archive.name}: the kernel's /proc/cpuinfo is written in another way")
+    cpuinfo.write_text(text.replace(CPUINFO_END, CPUINFO_END + CPUINFO_PI), encoding="utf-8")
+    shutil.copy(HERE / "kernel.config", source / "rig.config")
+    make = f"make -s ARCH=um -j{os.cpu_count() or 1}"
+    steps = (
+        f"cd /src; KCONFIG_ALLCONFIG=rig.config {make} allnoconfig",
+        CHECK_CONFIG,
+        f"{make} linux",
+        "strip linux",
+    )
+    chroot(root, " && ".join(steps), log)
+    shutil.copy(source / "linux", work / "linux")
+    shutil.rmtree(root)
