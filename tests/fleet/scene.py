@@ -15,7 +15,7 @@ import numpy as np
 from edge_app.domain import Box, Face, Frame, Image, MaskState, Verdict
 from edge_app.errors import CameraLostError
 from edge_app.pi_health import THROTTLED_BITS
-from edge_app.settings import Settings
+from edge_app.settings import Settings, replace_settings
 from edge_app.sources import FrameSource
 
 WIDTH, HEIGHT = 96, 64
@@ -76,32 +76,30 @@ class Door(FrameSource):
 
 
 class Finder:
-    """A detector that reads the mark."""
-
-    def detect(self, image: Image) -> list[Face]:
-        return [Face(Box(20, 10, 60, 50), 0.9)] if image[0, 0, 0] == MARK else []
-
-
-class Judge:
-    """A classifier that reads the mark.
+    """A detector that reads the mark.
 
     Args:
-        delay_s: Seconds that it takes for a face.
+        delay_s: Seconds that it takes for a picture.
     """
 
     def __init__(self, delay_s: float) -> None:
         self._delay_s = delay_s
 
-    def classify(self, image: Image, box: Box) -> Verdict:
+    def detect(self, image: Image) -> list[Face]:
         time.sleep(self._delay_s)
+        return [Face(Box(20, 10, 60, 50), 0.9)] if image[0, 0, 0] == MARK else []
+
+
+class Judge:
+    """A classifier that reads the mark."""
+
+    def classify(self, image: Image, box: Box) -> Verdict:
         state = STATES[int(image[0, 0, 1])]
         return Verdict({s: 0.95 if s is state else 0.025 for s in STATES}, state)
 
 
 def settings_of(kiosk: str, address: str, port: int, token: str, broker: int) -> Settings:
     """Those of a kiosk that tells everybody: page, figures and broker."""
-    from edge_app.settings import replace_settings
-
     return replace_settings(
         Settings(),
         {
@@ -116,5 +114,7 @@ def settings_of(kiosk: str, address: str, port: int, token: str, broker: int) ->
             "web.host": address,
             "web.port": port,
             "web.token_file": token,
+            # The slow kiosk is to be slow, not blind.
+            "policy.stale_s": 5.0,
         },
     )
