@@ -13,6 +13,7 @@
 #   make bench-web            measure what visitors of the status page cost the pipeline
 #   make bench-soak           200,000 frames through the whole kiosk: memory and latency
 #   make rig                  the service in a simulated device (needs root, see docs/rig.md)
+#   make bundle               what installs the kiosk without network (ARCH=x86_64: not for a Pi)
 #   make clean                remove everything that these commands made
 #
 # Another Python: make test PYTHON=python3.12
@@ -23,6 +24,7 @@ DATA ?= ../shared/data
 PEERS ?= ../shared/peers
 FUZZ ?= settings cards models videos mqtt http
 CASES ?= 100000
+ARCH ?= arm64
 
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install
@@ -50,7 +52,7 @@ TFLITE := $(TFLITE_VENV)/.installed
 HAS_TENSORFLOW := import sys; sys.exit(sys.version_info >= (3, 14))
 
 .PHONY: help demo test optional test-tflite-runtime check audit lock format bench-models bench-web \
-  bench-soak fuzz rig clean
+  bench-soak fuzz rig bundle clean
 .DELETE_ON_ERROR:
 
 help:
@@ -104,6 +106,9 @@ bench-soak: $(FULL)
 
 rig: $(EDGE)
 	@$(VENV)/bin/python deploy/rig/device.py
+
+bundle: $(CREATED)
+	@PIP="$(VENV)/bin/python -m pip" deploy/bundle/make.sh $(ARCH)
 
 format: $(FULL)
 	$(VENV)/bin/ruff format .

@@ -14,7 +14,7 @@ resolve() { # NAME PYTHON PROCESSOR OUT
   "$uv" pip compile --quiet --python-version "$2" --python-platform "$3-manylinux_2_36" \
     --only-binary :all: --emit-build-options --generate-hashes --no-emit-index-url \
     --custom-compile-command "make lock" ${UPGRADE:+--upgrade-package "$UPGRADE"} \
-    "$1.in" --output-file "$4"
+    ${FROM_APT:+--no-emit-package "$FROM_APT"} "$1.in" --output-file "$4"
 }
 
 pins() { grep -E '^[a-z0-9]|--hash' "$1"; }
@@ -42,6 +42,7 @@ lock() { # NAME PYTHONS...: in an order in which each file finds what its -c lin
 lock requirements-edge 3.11 3.12 3.13 3.14
 lock requirements-train 3.11 3.12 3.13
 lock deploy/requirements-network 3.11 3.12 3.13 3.14
+FROM_APT=numpy lock deploy/requirements-device 3.11 3.13
 lock deploy/requirements-tflite-runtime 3.11
 lock deploy/requirements-bookworm 3.11
 lock tests/requirements 3.11 3.12 3.13 3.14

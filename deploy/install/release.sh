@@ -1,0 +1,83 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2153 # other parts set RELEASES and PREVIOUS
+# A release: one version of the application with its virtual environment, in a folder of its own
+# below /opt/mask-kiosk-releases. /opt/mask-kiosk is a link to the one in use.
+
+# Set by build_release: folder of the release of this tree.
+RELEASE=
+
+# Version, contents and Python: the same tree always gives the same name.
+release_name() {
+  local version contents python
+  version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$TREE/pyproject.toml")
+  contents=$(cd "$TREE" && shipped_files . | xargs -d '\n' sha256sum | sha256sum)
+  python=$(/usr/bin/python3 -c 'import sys; print("py%d.%d" % sys.version_info[:2])')
+  echo "$version-${contents:0:12}-$python"
+}
+
+# The release in use, and the one before it; empty: none.
+current_release() { readlink "$HOME_LINK" || true; }
+previous_release() { readlink "$PREVIOUS" || true; }
+
+# Whether a release was built to its end. The mark in it is written last.
+is_whole() { [[ -n $1 && -e $1/.whole && -x $1/.venv/bin/python ]]; }
+
+build_release() { # OFFLINE
+  local name
+  name=$(release_name)
+  RELEASE=$RELEASES/$name
+  if is_whole "$RELEASE"; then
+    say "already there" "release $name"
+    return
+  fi
+  say building "release $name"
+  rm -rf "$RELEASE"
+  mkdir -p "$RELEASE"
+  (cd "$TREE" && shipped_files . | xargs -d '\n' cp --parents -t "$RELEASE")
+  chmod -R u=rwX,go=rX "$RELEASE"
+  build_environment "$1"
+  "$RELEASE/.venv/bin/python" -m compileall -q "$RELEASE/edge_app"
+  # On the card before the mark is, so that a power cut cannot leave a mark on half a release.
+  sync -f "$RELEASE"
+  touch "$RELEASE/.whole"
+  sync -f "$RELEASE"
+  say installed "release $name"
+}
+
+# In its final place: a virtual environment cannot be moved.
+build_environment() { # OFFLINE
+  local source=() said
+  [[ -z $1 ]] || source=(--no-index --find-links "$TREE/wheels")
+  /usr/bin/python3 -m venv --system-site-packages "$RELEASE/.venv"
+  said=$("$RELEASE/.venv/bin/python" -m pip --disable-pip-version-check install --quiet \
+    --no-input --no-cache-dir --retries 5 --require-hashes --only-binary :all: "${source[@]}" \
+    -r "$TREE/deploy/requirements-device.txt" 2>&1) || {
+    printf '%s\n' "$said" | tail -n 3 >&2
+    fail "pip failed: is there a network? Run this again then, it goes on here"
+  }
+}
+
+# Make a release the one in use, at once. Its unit comes with it.
+switch_to() { # RELEASE
+  local before
+  before=$(current_release)
+  if [[ $before != "$1" ]] && is_whole "$before"; then
+    ln -sfnT "$before" "$RELEASES/.link"
+    mv -fT "$RELEASES/.link" "$PREVIOUS"
+  fi
+  put "$UNIT_FILE" 644 <"$1/systemd/$UNIT"
+  ln -sfnT "$1" "$RELEASES/.link"
+  mv -fT "$RELEASES/.link" "$HOME_LINK"
+  sync -f "$RELEASES"
+  if systemd_runs; then systemctl daemon-reload; fi
+}
+
+# Remove all releases but the one in use and the one before it.
+remove_others() {
+  local one current previous
+  current=$(current_release)
+  previous=$(previous_release)
+  for one in "$RELEASES"/*-py*; do
+    [[ $one == "$current" || $one == "$previous" ]] || rm -rf "$one"
+  done
+}

@@ -1,0 +1,144 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2153 # build_release sets RELEASE
+# Takes a built release into use: check, switch, start, and back again when that does not go well.
+
+HEALTHY_S=60
+
+activate() {
+  local before running=''
+  before=$(current_release)
+  ! service_healthy || running=1
+  if [[ $running ]] && in_use; then
+    # The running kiosk holds camera and pins, and proves them: it is READY.
+    say "already there" "$UNIT, active and healthy"
+    take_into_use
+    check_without_hardware "$RELEASE" || fail_last "the check failed, see above"
+    finish
+    return
+  fi
+  if ! systemd_runs; then
+    take_into_use
+    say "not here" "a running systemd: camera and pins are not checked, $UNIT starts at boot"
+    check_without_hardware "$RELEASE" || fail_last "the check failed, see above"
+    remove_others
+    finish
+    return
+  fi
+  systemctl stop "$UNIT" 2>/dev/null || true
+  local checked=0
+  check "$RELEASE" || checked=1
+  if ((checked)) && [[ $before != "$RELEASE" ]] && is_whole "$before" && [[ $running ]]; then
+    systemctl start --no-block "$UNIT"
+    fail_last "the new release failed its check; the one before it goes on: $before"
+  fi
+  take_into_use
+  say starting "$UNIT, which has $HEALTHY_S s to become healthy"
+  if start_and_wait; then
+    say started "$UNIT: active and healthy"
+    remove_others
+    ((checked == 0)) || fail_last "the kiosk runs, but its check failed, see above"
+    finish
+    return
+  fi
+  say FAILED "$UNIT: $(why_unhealthy)"
+  roll_back "$(previous_release)"
+}
+
+# Whether the new release is the one in use already.
+in_use() {
+  [[ $(current_release) == "$RELEASE" ]] && cmp -s "$RELEASE/systemd/$UNIT" "$UNIT_FILE"
+}
+
+take_into_use() {
+  if in_use; then
+    say "already there" "$HOME_LINK and $UNIT"
+  else
+    switch_to "$RELEASE"
+    say installed "$HOME_LINK and $UNIT"
+  fi
+  if systemctl is-enabled --quiet "$UNIT" 2>/dev/null; then
+    say "already there" "$UNIT starts at boot"
+  else
+    systemctl --quiet enable "$UNIT"
+    say installed "$UNIT starts at boot"
+  fi
+}
+
+roll_back() { # RELEASE
+  if [[ $1 == "$RELEASE" ]] || ! is_whole "$1"; then
+    fail_last "the service is installed but not healthy, and there is no release before it"
+  fi
+  systemctl stop "$UNIT" || true
+  switch_to "$1"
+  if start_and_wait; then
+    fail_last "the new release was not healthy; rolled back to $1, which is"
+  fi
+  fail_last "the new release was not healthy; rolled back to $1, which is not healthy either:" \
+    "$(why_unhealthy)"
+}
+
+# The unit's state in one word. For Type=notify "active" means: READY, a frame was looked at.
+service_state() { systemctl show --value --property=ActiveState "$UNIT"; }
+
+service_healthy() { systemd_runs && [[ $(service_state) == active ]]; }
+
+# Start it and wait until one process was active for three seconds.
+start_and_wait() {
+  local process before='' steady=0 end=$((SECONDS + HEALTHY_S))
+  systemctl reset-failed "$UNIT" 2>/dev/null || true
+  systemctl start --no-block "$UNIT"
+  while ((SECONDS < end)); do
+    sleep 1
+    case $(service_state) in
+      failed) return 1 ;;
+      active) ;;
+      *) steady=0 && continue ;;
+    esac
+    process=$(systemctl show --value --property=MainPID "$UNIT")
+    if [[ $process == "$before" ]]; then steady=$((steady + 1)); else steady=0; fi
+    before=$process
+    ((steady < 3)) || return 0
+  done
+  return 1
+}
+
+why_unhealthy() {
+  local said
+  said=$(journalctl --quiet --no-pager --output=cat --lines=1 "_SYSTEMD_UNIT=$UNIT" 2>/dev/null)
+  echo "$(service_state); last words: ${said:-none}"
+}
+
+# The whole check, with the rights of the service. Nothing else may use camera and pins then.
+check() { # RELEASE [OPTIONS OF CHECK]
+  local folder release=$1 extra=() code=0
+  shift
+  say checking "with: edge_app check $*"
+  folder=$(mktemp -d /run/mask-kiosk-check.XXXXXX)
+  chown "$KIOSK_USER:$KIOSK_USER" "$folder"
+  mapfile -t extra < <(grep -E '^[A-Z_]+=' "$DEFAULTS" || true)
+  (cd "$folder" && runuser -u "$KIOSK_USER" -- env -i PATH="$PATH" LC_ALL=C.UTF-8 HOME="$folder" \
+    LG_WD="$folder" PYTHONPATH="$release" PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 \
+    MASK_KIOSK_MODELS="$MODELS" "${extra[@]}" \
+    "$release/.venv/bin/python" -m edge_app check --settings "$SETTINGS" "$@") || code=$?
+  rm -rf "$folder"
+  return "$code"
+}
+
+check_without_hardware() { # RELEASE
+  check "$1" --mock-pins --source "$1/edge_app/assets/demo.mp4"
+}
+
+# The last line of every run.
+finish() {
+  if systemd_runs; then
+    say "done" "the kiosk runs; look at its light. Settings: sudo nano $SETTINGS &&" \
+      "sudo systemctl reload mask-kiosk"
+  else
+    say "done" "start this system; the kiosk starts with it. Settings: $SETTINGS"
+  fi
+}
+
+fail_last() {
+  fail "$*; to do: put it right and run this again, or read docs/install.md; log:" \
+    "sudo journalctl -u mask-kiosk"
+}
