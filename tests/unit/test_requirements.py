@@ -15,6 +15,7 @@ LOCKED = (
     "deploy/requirements-network",
     "deploy/requirements-tflite-runtime",
     "deploy/requirements-bookworm",
+    "deploy/update/requirements",
     "tests/requirements",
     "tests/requirements-check",
     "tests/requirements-optional",
@@ -52,7 +53,7 @@ def chosen(root: Path, name: str) -> list[Requirement]:
 def test_every_file_is_known(root: Path) -> None:
     found = [
         str(path.relative_to(root))
-        for folder in (root, root / "deploy", root / "tests")
+        for folder in (root, root / "deploy", root / "deploy/update", root / "tests")
         for path in folder.glob("requirements*.txt")
     ]
     assert sorted(found) == sorted([*(f"{name}.txt" for name in LOCKED), UNHASHED])

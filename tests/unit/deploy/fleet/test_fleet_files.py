@@ -26,7 +26,7 @@ FROM_PROMETHEUS = {"up": set[str](), "ALERTS": {"alertstate", "alertname"}}
 """Series that Prometheus makes itself, and their labels."""
 
 FROM_SCRAPING = {"job", "instance", "kiosk", "group"}
-"""Labels that Prometheus adds to whatever a kiosk says; see deploy/update/watch.yml."""
+"""Labels that Prometheus adds to whatever a kiosk says; see deploy/update/targets.yml."""
 
 SELECTOR = re.compile(r"\b([a-zA-Z_:][a-zA-Z0-9_:]*)\s*\{([^}]*)\}", re.DOTALL)
 NAME = re.compile(r"\b(?:mask_kiosk|process)_[a-z0-9_]+\b")
