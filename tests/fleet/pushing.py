@@ -133,7 +133,9 @@ def write_clip(path: Path) -> None:
     writer.release()
 
 
-def release(bundle: Path, folder: Path, version: str, change: tuple[str, str] | None = None) -> Path:
+def release(
+    bundle: Path, folder: Path, version: str, change: tuple[str, str] | None = None
+) -> Path:
     """A bundle of another version, made from a real one.
 
     Args:
@@ -158,7 +160,7 @@ def release(bundle: Path, folder: Path, version: str, change: tuple[str, str] | 
         "find . -type f ! -name SHA256SUMS -printf '%P\\n' | sort | xargs -d '\\n' sha256sum"
         " >../sums && mv ../sums SHA256SUMS",
         cwd=new,
-        shell=True,  # noqa: S602 - nothing of it comes from outside
+        shell=True,
         check=True,
     )
     out = folder / f"{new.name}.tar.gz"

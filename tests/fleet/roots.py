@@ -60,8 +60,10 @@ def require_roots() -> None:
         found(program)
     if os.geteuid() != 0:
         pytest.skip("needs root, to mount and to chroot")
-    overlay = "mount -t tmpfs t /mnt && cd /mnt && mkdir a b c && mount -t overlay o -o " \
+    overlay = (
+        "mount -t tmpfs t /mnt && cd /mnt && mkdir a b c && mount -t overlay o -o "
         "lowerdir=/,upperdir=a,workdir=b c"
+    )
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", overlay], capture_output=True, text=True, check=False
     )
@@ -86,7 +88,7 @@ class Root:
 
     def start(self) -> None:
         self._folder.mkdir()
-        here = os.stat("/").st_dev
+        here = Path("/").stat().st_dev
         needed = (ROOT, Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve())
         seen = [str(path) for path in needed if path.stat().st_dev != here]
         environment = {
@@ -154,5 +156,3 @@ def make_keys(folder: Path, ports: list[int]) -> None:
     public = (folder / "host.pub").read_text().rsplit(" ", 1)[0]
     known = "".join(f"[127.0.0.1]:{port} {public}\n" for port in ports)
     (folder / "known_hosts").write_text(known)
-
-

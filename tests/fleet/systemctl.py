@@ -23,7 +23,6 @@ FOLDER = Path("/run/stand-in")
 STATE = FOLDER / "state.json"
 RESTART_S = 1.0
 IDLE = {
-    "LoadState": "loaded",
     "ActiveState": "inactive",
     "MainPID": "0",
     "NRestarts": "0",
@@ -34,10 +33,8 @@ IDLE = {
 
 def state() -> dict[str, str]:
     """What the supervisor wrote last."""
-    try:
-        return {**IDLE, **json.loads(STATE.read_text())}
-    except FileNotFoundError:
-        return {**IDLE, "LoadState": "loaded" if UNIT.exists() else "not-found"}
+    told = json.loads(STATE.read_text()) if STATE.exists() else {}
+    return {**IDLE, **told, "LoadState": "loaded" if UNIT.exists() else "not-found"}
 
 
 def write(**changes: str) -> None:

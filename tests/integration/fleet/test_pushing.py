@@ -72,7 +72,11 @@ def kiosks(tmp_path_factory: pytest.TempPathFactory, signer: Signer) -> Iterator
 
 def installed(kiosks: Kiosks, name: str) -> str:
     """The release in use; empty: none."""
-    return kiosks[name].run("sed -n 's/^__version__ = //p' /opt/mask-kiosk/edge_app/__init__.py", check=False).strip('"\n')
+    return (
+        kiosks[name]
+        .run("sed -n 's/^__version__ = //p' /opt/mask-kiosk/edge_app/__init__.py", check=False)
+        .strip('"\n')
+    )
 
 
 def says(kiosks: Kiosks, name: str) -> str:
@@ -138,9 +142,7 @@ def test_a_canary_that_fails_goes_back_and_the_rest_is_untouched(
     assert leaves_nothing(kiosks, CANARY)
 
 
-def test_one_that_does_not_last_is_taken_back(
-    kiosks: Kiosks, bundle: Path, tmp_path: Path
-) -> None:
+def test_one_that_does_not_last_is_taken_back(kiosks: Kiosks, bundle: Path, tmp_path: Path) -> None:
     dies = f"\nimport os, threading\nthreading.Timer({DIES_AFTER_S}, os._exit, [1]).start()\n"
     short_lived = release(bundle, tmp_path, SHORT_LIVED, ("edge_app/daemon/kiosk.py", dies))
     push = kiosks.push("application", bundle=short_lived, watch_s=2 * DIES_AFTER_S)
@@ -163,9 +165,7 @@ def test_a_model_is_pushed_and_used(kiosks: Kiosks, signer: Signer, tmp_path: Pa
             assert leaves_nothing(kiosks, name)
 
 
-def test_a_model_signed_by_a_stranger_stops_at_the_canary(
-    kiosks: Kiosks, tmp_path: Path
-) -> None:
+def test_a_model_signed_by_a_stranger_stops_at_the_canary(kiosks: Kiosks, tmp_path: Path) -> None:
     before = {name: says(kiosks, name).split("models ")[1] for name in ALL}
     model = Signer(b"stranger").bundle(MODELS_DIR, tmp_path / "new", MODEL, "by a stranger")
     push = kiosks.push("models", bundle=model, watch_s=0)
@@ -175,9 +175,7 @@ def test_a_model_signed_by_a_stranger_stops_at_the_canary(
 
 
 def test_rolling_back_by_hand(kiosks: Kiosks) -> None:
-    push = kiosks.push(
-        "rollback", "--limit", CANARY, what="models", model=MODEL, watch_s=0
-    )
+    push = kiosks.push("rollback", "--limit", CANARY, what="models", model=MODEL, watch_s=0)
     assert push.code == 0, push.output
     assert "shipped, active" in kiosks[CANARY].run(
         "cd /opt/mask-kiosk && .venv/bin/python -m edge_app models list"
