@@ -38,7 +38,8 @@ PYTEST := pytest --numprocesses 2 --dist loadfile
 
 # The same on every runtime, and tested by `make test`: journal, network, page, unit, files.
 SAME_ON_ANY_RUNTIME := tests/unit/edge_app/sinks tests/unit/ci tests/integration/mqtt \
-  tests/integration/test_fuzz.py tests/integration/test_journal_service.py \
+  tests/integration/fleet tests/unit/deploy/fleet tests/integration/test_fuzz.py \
+  tests/integration/test_journal_service.py \
   tests/integration/test_status_page.py tests/integration/test_systemd_unit.py
 
 # Stamp files: made after a set of requirements was installed, out of date when it changes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -156,13 +157,13 @@ def release(
     if change is not None:
         with (new / change[0]).open("a") as file:
             file.write(change[1])
-    subprocess.run(
-        "find . -type f ! -name SHA256SUMS -printf '%P\\n' | sort | xargs -d '\\n' sha256sum"
-        " >../sums && mv ../sums SHA256SUMS",
-        cwd=new,
-        shell=True,
-        check=True,
-    )
+    files = sorted(str(p.relative_to(new)) for p in new.rglob("*") if p.is_file())
+    sums = [
+        f"{hashlib.sha256((new / name).read_bytes()).hexdigest()}  {name}\n"
+        for name in files
+        if name != "SHA256SUMS"
+    ]
+    (new / "SHA256SUMS").write_text("".join(sums))
     out = folder / f"{new.name}.tar.gz"
     with tarfile.open(out, "w:gz", compresslevel=1) as archive:
         archive.add(new, new.name)

@@ -27,6 +27,7 @@ import edge_app.sinks.mqtt
 import edge_app.sinks.web
 from edge_app.daemon import Kiosk
 from edge_app.daemon.meter import Health
+from edge_app.domain import ModelVersion
 from edge_app.pipeline import Pipeline
 from edge_app.settings import Settings
 from edge_app.sinks.indicator import open_indicator
@@ -64,7 +65,7 @@ class Plan:
         port: The same.
         group: ``canary`` or ``fleet``.
         trouble: What is wrong with it: ``camera``, ``hot``, ``throttled``, ``restarts``,
-            ``old`` (another version), ``slow``; empty: nothing.
+            ``old`` (another release, another model), ``slow``; empty: nothing.
     """
 
     kiosk: str
@@ -91,7 +92,13 @@ def run(plan: Plan, token: str, broker: int) -> int:
         return celsius, flags
 
     def build(settings: Settings) -> Pipeline:
-        return Pipeline(Finder(SLOW_S if plan.trouble == "slow" else USUAL_S), Judge(), settings)
+        finder = Finder(SLOW_S if plan.trouble == "slow" else USUAL_S)
+        old = "0" if plan.trouble == "old" else "f"
+        models = tuple(
+            ModelVersion(role, name, digit * 64)
+            for role, name, digit in (("detector", "finder", "d"), ("classifier", "judge", old))
+        )
+        return Pipeline(finder, Judge(), settings, models=models)
 
     kiosk = Kiosk(
         settings,

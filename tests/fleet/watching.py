@@ -68,6 +68,7 @@ EXPECTED: frozenset[Alert] = frozenset(
         ("KioskTrouble", REFUSED),
         ("KioskRestarts", "kiosk-08"),
         ("FleetVersions", ""),
+        ("FleetModels", ""),
     }
 )
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from edge_app.domain import Frame, Observation, Signal, Vitals
+from edge_app.domain import Frame, ModelVersion, Observation, Signal, Vitals
 from edge_app.settings import Settings
 from edge_app.sinks.metrics import Metrics
 from tests.fleet.watching import shortened
@@ -66,6 +66,7 @@ def told() -> dict[str, set[str]]:
             throttled=(),
             faults={"camera": 1},
             troubles={"mqtt": "connection refused"},
+            models=(ModelVersion("detector", "face_detector", "d" * 64),),
         )
     )
     series: dict[str, set[str]] = {}
