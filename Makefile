@@ -12,6 +12,7 @@
 #   make bench-models         measure the shipped models beside their peers (needs ../shared)
 #   make bench-web            measure what visitors of the status page cost the pipeline
 #   make bench-soak           200,000 frames through the whole kiosk: memory and latency
+#   make bench-fleet          fifty simulated kiosks, watched by Prometheus: alerts, cost, a picture
 #   make rig                  the service in a simulated device (needs root, see docs/rig.md)
 #   make bundle               what installs the kiosk without network (ARCH=x86_64: not for a Pi)
 #   make clean                remove everything that these commands made
@@ -53,7 +54,7 @@ TFLITE := $(TFLITE_VENV)/.installed
 HAS_TENSORFLOW := import sys; sys.exit(sys.version_info >= (3, 14))
 
 .PHONY: help demo test optional test-tflite-runtime check audit lock format bench-models bench-web \
-  bench-soak fuzz rig bundle clean
+  bench-soak bench-fleet fuzz rig bundle clean
 .DELETE_ON_ERROR:
 
 help:
@@ -104,6 +105,10 @@ bench-web: $(EDGE)
 bench-soak: $(FULL)
 	$(VENV)/bin/python -m tests.bench.soak --frames 200000 --out build/soak
 	$(VENV)/bin/python -m tests.bench.share
+
+# Needs prometheus and mosquitto; best on a machine that does nothing else; two minutes.
+bench-fleet: $(FULL)
+	@$(VENV)/bin/python -m tests.fleet.show --out build/fleet
 
 rig: $(EDGE)
 	@$(VENV)/bin/python deploy/rig/device.py

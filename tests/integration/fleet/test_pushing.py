@@ -99,6 +99,23 @@ def leaves_nothing(kiosks: Kiosks, name: str) -> bool:
     return "mask-kiosk-update" not in kiosks[name].run("ls /var/lib")
 
 
+def test_the_example_inventory_becomes_prometheus_list(root: Path, tmp_path: Path) -> None:
+    kiosks = Kiosks.__new__(Kiosks)
+    kiosks.folder = tmp_path
+    shutil.copy(PLAYBOOKS / "inventory.example.yml", tmp_path / "inventory.yml")
+    out = tmp_path / "targets.json"
+    push = kiosks.push("targets", out=out)
+    assert push.code == 0, push.output
+    kiosks_told = {
+        target["labels"]["kiosk"]: (target["targets"], target["labels"]["group"])
+        for target in json.loads(out.read_text())
+    }
+    assert kiosks_told["back-office"] == (["192.168.1.20:8080"], "canary")
+    assert kiosks_told["side-door"] == (["side-door.local:8080"], "fleet")
+    assert len(kiosks_told) == 4
+    assert kiosks.push("targets", out=out).changed == {"localhost": 0}
+
+
 def test_check_changes_nothing_and_says_what_it_would(kiosks: Kiosks, bundle: Path) -> None:
     push = kiosks.push("application", "--check", bundle=bundle)
     assert push.code == 0, push.output
@@ -215,20 +232,3 @@ def test_what_is_no_bundle_touches_nobody(kiosks: Kiosks, tmp_path: Path) -> Non
         assert push.code != 0
         assert why in " ".join(push.output.split())
         assert push.changed == {CANARY: 0}
-
-
-def test_the_example_inventory_becomes_prometheus_list(root: Path, tmp_path: Path) -> None:
-    kiosks = Kiosks.__new__(Kiosks)
-    kiosks.folder = tmp_path
-    shutil.copy(PLAYBOOKS / "inventory.example.yml", tmp_path / "inventory.yml")
-    out = tmp_path / "targets.json"
-    push = kiosks.push("targets", out=out)
-    assert push.code == 0, push.output
-    kiosks_told = {
-        target["labels"]["kiosk"]: (target["targets"], target["labels"]["group"])
-        for target in json.loads(out.read_text())
-    }
-    assert kiosks_told["back-office"] == (["192.168.1.20:8080"], "canary")
-    assert kiosks_told["side-door"] == (["side-door.local:8080"], "fleet")
-    assert len(kiosks_told) == 4
-    assert kiosks.push("targets", out=out).changed == {"localhost": 0}
