@@ -14,6 +14,7 @@
 #   make bench-soak           200,000 frames through the whole kiosk: memory and latency
 #   make docs                 the documentation as a site, in build/site
 #   make screenshots          draw and photograph the documentation's pictures anew
+#   make bench-fleet          fifty simulated kiosks, watched by Prometheus: alerts, cost, a picture
 #   make rig                  the service in a simulated device (needs root, see docs/rig.md)
 #   make rig-arm64            models and demo on an emulated Pi (needs root, see docs/rig-arm64.md)
 #   make rig-cost             count a Pi's instructions per inference, write docs/benchmarks.md (root)
@@ -44,7 +45,7 @@ PYTEST := pytest --numprocesses 2 --dist loadfile
 
 # The same on every runtime, and tested by `make test`: journal, network, page, unit, files, docs.
 SAME_ON_ANY_RUNTIME := tests/unit/edge_app/sinks tests/unit/ci tests/unit/docs tests/unit/image \
-  tests/integration/mqtt \
+  tests/unit/deploy/fleet tests/integration/fleet tests/integration/mqtt \
   tests/integration/test_fuzz.py tests/integration/test_journal_service.py \
   tests/integration/test_site.py tests/integration/test_status_page.py \
   tests/integration/test_systemd_unit.py
@@ -61,7 +62,7 @@ TFLITE := $(TFLITE_VENV)/.installed
 HAS_TENSORFLOW := import sys; sys.exit(sys.version_info >= (3, 14))
 
 .PHONY: help demo test optional test-tflite-runtime check audit lock format bench-models bench-web \
-  bench-soak docs screenshots fuzz rig rig-arm64 rig-cost bundle card deb clean
+  bench-soak bench-fleet docs screenshots fuzz rig rig-arm64 rig-cost bundle card deb clean
 .DELETE_ON_ERROR:
 
 help:
@@ -113,8 +114,6 @@ bench-soak: $(FULL)
 	$(VENV)/bin/python -m tests.bench.soak --frames 200000 --out build/soak
 	$(VENV)/bin/python -m tests.bench.share
 
-.PHONY: docs screenshots
-
 # With --quiet it would pass in spite of dead links. The variable silences a notice, see
 # docs/requirements.in.
 docs: $(DOCS)
@@ -126,6 +125,10 @@ docs: $(DOCS)
 screenshots: $(OPTIONAL) $(DOCS)
 	$(VENV)/bin/python -m docs.make_drawings
 	$(VENV)/bin/python -m docs.make_screenshots
+
+# Needs prometheus and mosquitto; best on a machine that does nothing else; two minutes.
+bench-fleet: $(FULL)
+	@$(VENV)/bin/python -m tests.fleet.show --out build/fleet
 
 rig: $(EDGE)
 	@$(VENV)/bin/python deploy/rig/device.py

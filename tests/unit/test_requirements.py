@@ -15,11 +15,14 @@ LOCKED = (
     "deploy/requirements-network",
     "deploy/requirements-tflite-runtime",
     "deploy/requirements-bookworm",
+    "deploy/update/requirements",
     "tests/requirements",
     "tests/requirements-check",
     "tests/requirements-optional",
     "docs/requirements",
 )
+
+FOLDERS = (".", "deploy", "deploy/update", "docs", "tests")
 
 UNHASHED = "tests/requirements-torch.txt"
 """See its first lines."""
@@ -54,8 +57,8 @@ def chosen(root: Path, name: str) -> list[Requirement]:
 def test_every_file_is_known(root: Path) -> None:
     found = [
         str(path.relative_to(root))
-        for folder in (root, root / "deploy", root / "docs", root / "tests")
-        for path in folder.glob("requirements*.txt")
+        for folder in FOLDERS
+        for path in (root / folder).glob("requirements*.txt")
     ]
     assert sorted(found) == sorted([*(f"{name}.txt" for name in LOCKED), UNHASHED])
 
