@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import re
 
-import camera_checks
 from edge_app.domain import Signal
 from edge_app.rhythm import RHYTHMS
-from kiosk import LIGHT_S, SETTINGS, START_S, Kiosk, Line
-from machine import RigError
+from kiosk import LIGHT_S, SETTINGS, START_S, STATE_FOLDER, Kiosk, Line
 from report import Report
 
 EXPOSURE_LIMIT = 2.0
@@ -32,7 +30,7 @@ RELOAD_QUIET_S = 7.0
 WRONG = "[polcy]\nhold_s = 2.0\n"
 """A typo in the settings."""
 
-STATE = "/var/lib/mask-kiosk/events.sqlite3"
+STATE = f"{STATE_FOLDER}/events.sqlite3"
 
 WHOLE = """
 import sqlite3, sys
@@ -227,34 +225,6 @@ def power_cut(kiosk: Kiosk, report: Report) -> None:
     whole = after.startswith("ok ") and int(after.split()[1]) >= int(before.split()[1])
     detail = f"integrity and rows before: {before}, after: {after}"
     report.add("power cut: the event journal is whole", whole, None, detail)
-
-
-ALL = (
-    camera_checks.absent,
-    restart,
-    confinement,
-    killed,
-    hung,
-    camera_checks.lost,
-    camera_checks.blind,
-    second_instance,
-    reloaded,
-    stopped,
-    wrong_settings,
-    power_cut,
-)
-
-
-def run(kiosk: Kiosk, report: Report) -> None:
-    """All checks, in order; one that cannot go on is a failed finding."""
-    for check in ALL:
-        done = len(report.findings)
-        try:
-            check(kiosk, report)
-        except RigError as error:
-            report.add(f"{check.__name__}: could not be looked at", False, None, error)
-        if any(finding.passed is False for finding in report.findings[done:]):
-            kiosk.recover()
 
 
 def _seconds(span: str) -> float:

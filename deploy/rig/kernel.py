@@ -16,7 +16,8 @@ RECIPE = "3"
 
 SUITE = "bookworm"
 """An older Debian than the device's: the kernel is an ordinary program of the host, and needs the C
-library that it was built with, or a newer one. (Linked statically it crashes at its first process.)"""
+library that it was built with, or a newer one. (Linked statically it crashes at its first
+process.)"""
 
 SOURCES = (
     f"deb {MIRROR} {SUITE} main",
@@ -32,7 +33,7 @@ with a /proc of its own would not see it, and then the rig would find faults tha
 
 CHECK_CONFIG = "grep '^CONFIG_.*=y' rig.config | while read -r line; do grep -qx $line .config ||"
 CHECK_CONFIG += " { echo missing in the kernel: $line; exit 1; }; done"
-"""A line that a newer kernel does not know, or whose needs are not met, would be left out unsaid."""
+"""A line that a newer kernel does not know, or whose needs are not met, would be left out."""
 
 
 def kernel() -> Part:

@@ -1,0 +1,104 @@
+"""Which device is looked at for what: most of the time is waiting, so several run side by side.
+
+The first device is installed. When it runs, the others begin with a copy of its disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import camera_checks
+import checks
+import install_checks
+from kiosk import Kiosk
+from machine import Machine, RigError
+from report import Report
+
+Check = Callable[[Kiosk, Report], None]
+
+FIRST = "install"
+BEFORE: tuple[Check, ...] = (install_checks.interrupted, install_checks.picamera)
+"""On the first device, before its disk is copied."""
+
+AFTER: tuple[Check, ...] = (
+    install_checks.repeated,
+    install_checks.upgraded,
+    install_checks.uninstalled,
+)
+
+OTHERS: dict[str, tuple[Check, ...]] = {
+    "camera": (camera_checks.absent, camera_checks.lost, camera_checks.blind),
+    "process": (
+        checks.restart,
+        checks.confinement,
+        checks.killed,
+        checks.hung,
+        checks.second_instance,
+        checks.reloaded,
+    ),
+    "power": (camera_checks.clip, checks.stopped, checks.wrong_settings, checks.power_cut),
+}
+
+
+def run(first: Machine, folder: Path) -> Report:
+    """All checks; returns their findings."""
+    reports = {name: Report(name) for name in (FIRST, *OTHERS)}
+    kiosk = Kiosk(first)
+    machines = [first]
+    try:
+        if _start(first, reports[FIRST]):
+            install_checks.list_files(kiosk)
+            _look(BEFORE, kiosk, reports[FIRST], mend=False)
+        if reports[FIRST].passed:
+            kiosk.settle(kiosk.settings())
+            twins = {name: first.twin(folder / name) for name in OTHERS}
+            machines += twins.values()
+            with ThreadPoolExecutor(len(twins) + 1) as pool:
+                work = [pool.submit(_look, AFTER, kiosk, reports[FIRST], mend=False)]
+                for name, twin in twins.items():
+                    work.append(pool.submit(_other, OTHERS[name], twin, reports[name]))
+            for done in work:
+                done.result()
+    finally:
+        for machine in machines:
+            machine.cut()
+    return Report.joined(reports.values())
+
+
+def _start(machine: Machine, report: Report) -> bool:
+    try:
+        machine.start()
+    except RigError as error:
+        report.add("the device starts", False, None, error)
+    return not report.findings
+
+
+def _other(todo: Sequence[Check], machine: Machine, report: Report) -> None:
+    if _start(machine, report):
+        _look(todo, Kiosk(machine), report, mend=True)
+    machine.cut()
+
+
+def _look(todo: Sequence[Check], kiosk: Kiosk, report: Report, *, mend: bool) -> None:
+    """Checks in order; one that cannot go on is a failed finding.
+
+    Args:
+        todo: The checks.
+        kiosk: Where.
+        report: Gets the findings.
+        mend: Whether a kiosk is brought into order again after a finding that failed.
+    """
+    for check in todo:
+        done = len(report.findings)
+        try:
+            check(kiosk, report)
+        except RigError as error:
+            report.add(f"{check.__name__}: could not be looked at", False, None, error)
+        if mend and any(finding.passed is False for finding in report.findings[done:]):
+            try:
+                kiosk.recover()
+            except RigError as error:
+                report.add(f"{check.__name__}: in order again", False, None, error)
+                return
