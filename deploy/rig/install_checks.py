@@ -33,7 +33,7 @@ def interrupted(kiosk: Kiosk, report: Report) -> None:
     kiosk.settle(kiosk.settings(PICAMERA))
     first = machine.send("sh", "-c", CUT + INSTALL, timeout=INSTALL_S)
     half = kiosk.wait(lambda: machine.call("sh", "-c", HALF).code == 0, INSTALL_S)
-    machine.must("sh", "-c", "kill -9 -- -$(cat /run/rig-install)")
+    machine.must("sh", "-c", "kill -9 -$(cat /run/rig-install)")
     cut = machine.reply(first, INSTALL_S)
     used = machine.call("test", "-e", HOME).code == 0
     detail = f"its last words: {_last(cut.output)}"
