@@ -20,6 +20,9 @@ from edge_app.rhythm import OFF, LampState
 from edge_app.settings import Settings
 from edge_app.sinks.indicator import Indicator, open_indicator
 from edge_app.sources import open_source
+from edge_app.store.check import check_store
+from edge_app.store.keys import FOLDER
+from edge_app.store.layout import SHORT, store_folder
 from edge_app.trial import try_model
 from edge_app.vision.bundle import Bundle, load_bundle
 from edge_app.vision.classifier import Classifier
@@ -79,6 +82,8 @@ def checks(settings: Settings) -> Iterator[Result]:
     else:
         yield from check_model("detector", "detect", detect.bundle, detect.threads)
     yield from check_model("classifier", "classify", classify.bundle, classify.threads)
+    for name, status, detail in check_store(store_folder(), FOLDER):
+        yield Result(name, status, detail)
     yield check_source(settings)
     yield check_pins(settings)
     yield check_network(settings)
@@ -107,7 +112,8 @@ def check_model(role: str, task: str, name: str, threads: int) -> Iterator[Resul
         return
     card = bundle.card
     size = f"{card.input_width}x{card.input_height}"
-    yield Result(label, "ok", f"{card.name} {size}, sha256 {card.sha256[:12]}... as on its card")
+    detail = f"{card.name} {size}, sha256 {card.sha256[:12]}... as on its card"
+    yield Result(label, "ok", f"{detail}, version {card.version[:SHORT]}")
     yield check_kernels(f"{role} kernels", bundle)
 
 

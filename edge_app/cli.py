@@ -1,4 +1,4 @@
-"""The command line: ``python -m edge_app run | demo | replay | events | off | check | bench``.
+"""The command line: ``python -m edge_app run | demo | replay | events | off | check | ...``.
 
 Exit codes: 0 all well, 1 a check failed, 2 bad usage or input, 130 stopped by Ctrl-C. The
 modules behind a command are imported when it runs, so that ``--help`` is quick.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_app.errors import KioskError
+from edge_app.store.command import add_parser as add_models_parser
 
 if TYPE_CHECKING:
     from edge_app.settings import Settings
@@ -196,6 +197,8 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--daily", action="store_true", help="how often and how long per day")
 
     command("check", _check, [common, device], "test models, runtime, camera, pins and supply")
+
+    add_models_parser(commands, "models")
 
     bench = command("bench", _bench, [common], "measure milliseconds per stage")
     bench.add_argument("--source", metavar="CLIP", help="default: the bundled clip")

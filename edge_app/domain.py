@@ -183,6 +183,21 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """Which model plays a role.
+
+    Attributes:
+        role: ``detector`` or ``classifier``.
+        name: The bundle's name.
+        sha256: Of its card, which stands for the whole bundle; of an ``.onnx`` file itself.
+    """
+
+    role: str
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Vitals:
     """How the kiosk itself is doing, taken about once a second.
 
@@ -197,6 +212,7 @@ class Vitals:
         throttled: What slows the processor down, in words; None where it cannot be read.
         faults: How often each part was in trouble since the start, by its name.
         troubles: What is wrong now, by the name of the part (``camera``, ``journal``, ...).
+        models: Those in use; none while they are not loaded.
     """
 
     time: float
@@ -208,3 +224,4 @@ class Vitals:
     throttled: tuple[str, ...] | None = None
     faults: Mapping[str, int] = field(default_factory=dict)
     troubles: Mapping[str, str] = field(default_factory=dict)
+    models: tuple[ModelVersion, ...] = ()

@@ -82,6 +82,32 @@ class BundleError(Permanent, ValueError):
     exit_code = 2
 
 
+class SignatureError(Permanent, ValueError):
+    """A bundle is not signed, or not by a key that this kiosk trusts."""
+
+    exit_code = 2
+
+
+class SelfTestError(Permanent, RuntimeError):
+    """A model says something else about its stored pictures than it did at export."""
+
+
+class ModelStoreError(Permanent, OSError):
+    """The installed models cannot be read or changed: a full disk, missing rights, damage."""
+
+
+class ModelStoreBusyError(Temporary, OSError):
+    """Another command changes the installed models right now."""
+
+
+class UpdateFailedError(Permanent, RuntimeError):
+    """The kiosk did not work with a new model and went back to the one before."""
+
+
+class UnconfirmedModelError(Temporary, RuntimeError):
+    """A newly installed model cannot be used; after a few starts it is rolled back by itself."""
+
+
 class InterpreterMissingError(Permanent, ImportError):
     """Neither ai-edge-litert nor tflite-runtime can be imported."""
 

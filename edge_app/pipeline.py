@@ -13,14 +13,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from edge_app.domain import Box, Face, Frame, Image, Observation, Verdict
+from edge_app.domain import Box, Face, Frame, Image, ModelVersion, Observation, Verdict
 from edge_app.policy import Policy, wanted
 from edge_app.settings import DetectorSettings, Settings
 from edge_app.tracking import Tracker
 from edge_app.vision.bundle import load_bundle
 from edge_app.vision.classifier import Classifier
 from edge_app.vision.detector import BundleDetector, Detector
-from edge_app.vision.yunet import YuNet, is_yunet
+from edge_app.vision.yunet import YuNet, is_yunet, model_hash
 
 Timer = Callable[[], float]
 """Seconds from any starting point, never going back."""
@@ -65,6 +65,7 @@ class Pipeline:
         classifier: Judges one face at a time.
         settings: Sizes, budget, tracking and policy.
         timer: Seconds, for the time that the stages take.
+        models: Which models those two are, for reports.
 
     Attributes:
         policy: What the light shows; :meth:`Policy.showing` may be asked from any thread.
@@ -76,9 +77,11 @@ class Pipeline:
         classifier: Judge,
         settings: Settings,
         timer: Timer = time.perf_counter,
+        models: tuple[ModelVersion, ...] = (),
     ) -> None:
         self.detector = detector
         self.classifier = classifier
+        self.models = models
         self.policy = Policy(settings.policy, settings.classifier.min_face_px)
         self._settings = settings
         self._timer = timer
@@ -195,10 +198,26 @@ def build_pipeline(settings: Settings, timer: Timer = time.perf_counter) -> Pipe
     classifier = Classifier(
         load_bundle(classify.bundle, "classify", classify.threads), classify.confidence_floor
     )
-    return Pipeline(detector, classifier, settings, timer)
+    models = (
+        detector_version(detector),
+        ModelVersion("classifier", classifier.bundle.card.name, classifier.bundle.card.version),
+    )
+    return Pipeline(detector, classifier, settings, timer, models)
 
 
-def open_detector(settings: DetectorSettings) -> Detector:
+def detector_version(detector: BundleDetector | YuNet) -> ModelVersion:
+    """Which model a detector runs.
+
+    Raises:
+        BundleError: Its file cannot be read (any more).
+    """
+    if isinstance(detector, YuNet):
+        return ModelVersion("detector", detector.path.stem, model_hash(detector.path))
+    card = detector.bundle.card
+    return ModelVersion("detector", card.name, card.version)
+
+
+def open_detector(settings: DetectorSettings) -> BundleDetector | YuNet:
     """The detector that the settings name: a bundle, or YuNet by its ``.onnx`` file.
 
     Raises:

@@ -17,7 +17,7 @@ import subprocess  # this Python and a path, no shell # nosec B404
 import sys
 from pathlib import Path
 
-from edge_app.errors import BundleError, KioskError
+from edge_app.errors import BundleError, KioskError, SelfTestError
 from edge_app.pipeline import Pipeline, build_pipeline
 from edge_app.settings import Settings
 from edge_app.vision.bundle import MODELS_DIR, find_bundle
@@ -38,6 +38,9 @@ the kiosk."""
 REFUSED = 3
 """The child's exit code when the model was refused in the regular way: its output says why.
 No exit code of Python's own."""
+
+FAILED = 4
+"""The same when a self-test's results differ."""
 
 GREYS = (0, 128, 255)
 """Brightness of the pictures that are tried, beside one of noise."""
@@ -75,7 +78,31 @@ def try_model(task: str, name: str) -> None:
         return
     if not is_yunet(name):
         runtime_name()
-    command = [sys.executable, "-m", __name__, task, str(path)]
+    _in_child("run", task, path)
+
+
+def try_selftest(task: str, model: Path) -> str:
+    """Compare, in a child process, what a bundle says with what it said at export.
+
+    Args:
+        task: ``detect`` or ``classify``.
+        model: The ``.tflite``, beside its card and its self-test.
+
+    Returns:
+        How close the results are, for people.
+
+    Raises:
+        SelfTestError: The model says something else.
+        BundleError: It is refused, or the runtime crashes or hangs on it.
+        InterpreterMissingError: No TFLite runtime is installed.
+    """
+    runtime = runtime_name()
+    return f"{_in_child('selftest', task, model)}, {runtime}"
+
+
+def _in_child(job: str, task: str, path: Path) -> str:
+    """Run :func:`main` in a process of its own; what it printed."""
+    command = [sys.executable, "-m", __name__, job, task, str(path)]
     # systemd's socket is the kiosk's alone.
     environment = {k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"}
     try:
@@ -92,9 +119,11 @@ def try_model(task: str, name: str) -> None:
     except subprocess.TimeoutExpired:
         raise BundleError(f"{path}: the model hangs in the runtime; {REMEDY}") from None
     if child.returncode == 0:
-        return
+        return child.stdout
     if child.returncode == REFUSED:
         raise BundleError(" ".join(child.stdout.split()))
+    if child.returncode == FAILED:
+        raise SelfTestError(" ".join(child.stdout.split()))
     if child.returncode < 0:
         raise BundleError(
             f"{path}: the model crashes the runtime ({_signal_name(-child.returncode)}); {REMEDY}"
@@ -139,18 +168,40 @@ def run_once(task: str, name: str) -> None:
             classifier.judge(picture)
 
 
-def main(task: str, name: str) -> int:
-    """What the child does.
+def compare_with_export(task: str, model: Path) -> str:
+    """Run a bundle's self-test in this process; how close the results are.
+
+    Raises:
+        SelfTestError: The model says something else.
+        KioskError: It is refused.
+    """
+    from edge_app.vision.bundle import load_bundle
+    from edge_app.vision.selftest import compare, selftest_path, unpacked
+
+    path = selftest_path(model)
+    test = unpacked(path.read_bytes(), path)
+    worst = compare(load_bundle(model, task), test)
+    return f"{len(test.pictures)} pictures, outputs differ by at most {worst} of 255"
+
+
+def main(job: str, task: str, name: str) -> int:
+    """What the child does: ``run`` (:func:`run_once`) or ``selftest``.
 
     Returns:
-        0, or :data:`REFUSED` with the reason printed.
+        0, or :data:`REFUSED` or :data:`FAILED` with the reason printed.
     """
     Path("/proc/self/oom_score_adj").write_text(OOM_SCORE, encoding="ascii")
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash here is expected
     signal.alarm(int(TIMEOUT_S))  # if the parent is gone
     try:
-        run_once(task, name)
+        if job == "selftest":
+            sys.stdout.write(compare_with_export(task, Path(name)))
+        else:
+            run_once(task, name)
+    except SelfTestError as error:
+        sys.stdout.write(str(error))
+        return FAILED
     except KioskError as error:
         sys.stdout.write(str(error))
         return REFUSED
@@ -158,4 +209,4 @@ def main(task: str, name: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2]))
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3]))

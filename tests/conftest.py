@@ -12,6 +12,7 @@ import pytest
 from gpiozero.pins.mock import MockFactory
 
 from tests.disks import card, disk
+from tests.model_bundles import models, no_installed_models
 from tests.services import clip, no_service, service, systemd
 from tests.tiny_models import paint, tiny, tiny_settings
 
@@ -19,6 +20,8 @@ __all__ = [
     "card",
     "clip",
     "disk",
+    "models",
+    "no_installed_models",
     "no_service",
     "paint",
     "service",

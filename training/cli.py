@@ -11,10 +11,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
 from edge_app.errors import KioskError, UsageError
+from edge_app.store.layout import VARIABLE
 
 COMMANDS = {
     "prepare": ("training.prepare", "read data sets, divide them, and store decoded pictures"),
@@ -27,6 +29,7 @@ COMMANDS = {
     "explain": ("training.explain", "show where in a face the classifier looks (Grad-CAM)"),
     "export": ("training.export", "turn a trained model into an INT8 bundle"),
     "formats": ("training.formats", "compare float32, float16, dynamic-range and INT8 files"),
+    "selftest": ("training.selftest", "store what a model says about a few pictures, for kiosks"),
     "gate": ("training.gate", "refuse a bundle that is worse than the shipped one"),
     "card": ("training.card", "check a bundle's card and print it for people"),
     "pipeline": ("training.pipeline", "prepare, fit, export, evaluate, gate and card in one"),
@@ -46,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 ok, 1 a check failed, 2 bad usage or input, 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    # A bundle's name means the one that ships here, not what was installed on this machine's kiosk.
+    os.environ.setdefault(VARIABLE, "")
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
     )

@@ -1,4 +1,4 @@
-"""Turn a trained model into a bundle: INT8 ``.tflite``, card and parity report.
+"""Turn a trained model into a bundle: INT8 ``.tflite``, card, self-test and parity report.
 
     python -m training export mask_classifier
 
@@ -161,6 +161,7 @@ def export(
     from training.exporting.flops import float_operators, multiply_adds
     from training.exporting.parity import calibrate, drop
     from training.exporting.quantisation_debug import DROP_LIMIT
+    from training.exporting.selftest import with_self_test
 
     settle(out, recipe.name)
     run = open_run(recipe, data, folder)
@@ -192,9 +193,10 @@ def export(
         "training": {key: value for key, value in run.summary.items() if key != "history"},
         "export_command": f"python -m training export {as_argument(recipe)}",
     }
+    card, test = with_self_test(card, content)
     if wrong := violations(card):
         raise ExportError(f"the card would not keep to its schema: {wrong[0]}")
-    return write_bundle(card, content, out), parity
+    return write_bundle(card, content, out, test), parity
 
 
 def quantise(model: Any, pictures: NDArray[np.uint8]) -> bytes:

@@ -41,8 +41,8 @@ ASK_S = 0.2
 START_S = 60.0
 """A start loads models and compiles Python: some seconds, more on a busy machine."""
 
-LIGHT_S = 10.0
-"""Patience for a rhythm to show; the longest takes two seconds."""
+LIGHT_S = 20.0
+"""Patience for a rhythm to show; the longest takes two seconds, if the machine is not busy."""
 
 
 class Line(NamedTuple):
@@ -119,9 +119,9 @@ class Kiosk:
     def log(self, after: float, *, of_systemd: bool = False) -> list[Line]:
         """What the kiosk (or systemd about it) wrote into the system's journal since a moment."""
         field = "UNIT" if of_systemd else "_SYSTEMD_UNIT"
-        reply = self.machine.must("journalctl", "--quiet", "-o", "json", f"{field}={UNIT}")
+        reply = self.machine.must("journalctl", "--quiet", "-b", "-o", "json", f"{field}={UNIT}")
         entries = [json.loads(line) for line in reply.output.splitlines()]
-        lines = [Line(int(e["__MONOTONIC_TIMESTAMP"]) / 1e6, str(e["MESSAGE"])) for e in entries]
+        lines = [Line(int(e["__MONOTONIC_TIMESTAMP"]) / 1e6, _text(e["MESSAGE"])) for e in entries]
         return [line for line in lines if line.time >= after]
 
     def recover(self) -> None:
@@ -207,3 +207,8 @@ class Kiosk:
         for number, value in values.items():
             self.machine.must("python3", "/rig/control.py", camera, number, str(value))
         return begin
+
+
+def _text(message: str | list[int]) -> str:
+    """A line of the journal; one with colours in it comes as a list of bytes."""
+    return message if isinstance(message, str) else bytes(message).decode(errors="replace")

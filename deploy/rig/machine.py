@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import os
@@ -144,6 +145,20 @@ class Machine:
         self._process = None
         os.close(self._orders)
         os.close(self._answers)
+        self._wait_for_disk()
+
+    def _wait_for_disk(self) -> None:
+        """Until the last of the device's threads is gone: it holds the lock on the disk."""
+        end = time.monotonic() + COMMAND_S
+        with self._changed.open("r+b") as disk:
+            while True:
+                try:
+                    fcntl.lockf(disk, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return
+                except OSError:
+                    if time.monotonic() >= end:
+                        raise RigError(f"{self._changed}: is still in use") from None
+                    time.sleep(PUMP_S)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:

@@ -27,6 +27,7 @@ from edge_app.settings import Settings
 from edge_app.sinks import Server, Sink
 from edge_app.sinks.indicator import Indicator
 from edge_app.sources import open_source
+from edge_app.store.service import models_told
 from edge_app.systemd import Notifier
 
 FAREWELL_S = 1.0
@@ -57,7 +58,7 @@ class Kiosk:
         sinks: Get every observation, and one with ``FAULT`` when no fresh frames come;
             used and closed by the delivery thread.
         self_test: Let every lamp light once at the start.
-        lingers: After a permanent fault show it until :meth:`stop`, instead of ending.
+        lingers: Whether to show a permanent fault until :meth:`stop`, instead of ending.
         open_source: Opens ``source.uri``.
         build_pipeline: Loads the models.
         read_health: Reads temperature and throttling.
@@ -72,7 +73,7 @@ class Kiosk:
         sinks: Sequence[Sink] = (),
         *,
         self_test: bool = False,
-        lingers: bool = False,
+        lingers: Callable[[Permanent], bool] = lambda _error: False,
         open_source: OpenSource = open_source,
         build_pipeline: Callable[[Settings], Pipeline] = build_pipeline,
         read_health: Callable[[], Health] = read_health,
@@ -215,6 +216,7 @@ class Kiosk:
             self._indicator.tick(now, quiet, self._violations)
         if processed != self._lit:
             if self._lit == 0:
+                self._tell_status(shown, reason, now)  # what is ready, for who acts on it
                 self._systemd.tell("READY=1")
             self._lit = processed
             self._meter.lit(self._clock() - taken_at)
@@ -233,12 +235,15 @@ class Kiosk:
             self._outbox.put(Observation(self._newest[0], now, shown, reason), None)
         self._shown = (shown, cause)
         if is_new or now - self._status_at >= STATUS_S:
-            self._status_at = now
-            rate = self._meter.rate(now)
-            self._systemd.tell(f"STATUS={shown}: {reason}; {rate:.1f} frames per second")
+            self._tell_status(shown, reason, now)
+
+    def _tell_status(self, shown: Signal, reason: str, now: float) -> None:
+        self._status_at = now
+        told = f"{shown}: {reason}; {self._meter.rate(now):.1f} frames per second"
+        self._systemd.tell(f"STATUS={told}{models_told(self._meter.models)}")
 
     def _farewell(self, failure: BaseException) -> None:
-        lingers = self._lingers and isinstance(failure, Permanent)
+        lingers = isinstance(failure, Permanent) and self._lingers(failure)
         if lingers:
             self._log.error("%s; the light shows a fault until this is mended", one_line(failure))
         end = self._clock() + FAREWELL_S
@@ -255,6 +260,9 @@ class Kiosk:
     def _process(self) -> None:
         """Take shots from the slot until it is closed."""
         self._pipeline = pipeline = self._build_pipeline(self._settings)
+        for model in pipeline.models:
+            self._log.info("%s: %s, version %s", model.role, model.name, model.sha256)
+        self._meter.models = pipeline.models
         self._capture.begin()
         while not self._slot.finished:
             shot = self._slot.take(SLOT_WAIT_S)

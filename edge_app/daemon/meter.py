@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from edge_app import pi_health
-from edge_app.domain import Vitals
+from edge_app.domain import ModelVersion, Vitals
 
 RATE_WINDOW_S = 5.0
 """Frames of so many seconds make the rate: long enough to be steady at one a second."""
@@ -40,9 +40,13 @@ class Meter:
     Args:
         log: Gets a line when a part gets into trouble, and one when that ends.
         health: Reads temperature and throttling.
+
+    Attributes:
+        models: Those in use; none before they are loaded.
     """
 
     def __init__(self, log: logging.Logger, health: Callable[[], Health] = read_health) -> None:
+        self.models: tuple[ModelVersion, ...] = ()
         self._log = log
         self._read_health = health
         self._lock = threading.Lock()
@@ -122,6 +126,7 @@ class Meter:
                 *self._health,
                 dict(self._faults),
                 dict(self._troubles),
+                self.models,
             )
 
     def _forget(self, now: float) -> None:

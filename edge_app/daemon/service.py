@@ -11,17 +11,28 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from edge_app.daemon.kiosk import Kiosk
-from edge_app.errors import AlreadyRunningError, KioskError, Permanent
+from edge_app.errors import (
+    AlreadyRunningError,
+    BundleError,
+    BundleNotFoundError,
+    KioskError,
+    Permanent,
+    UnconfirmedModelError,
+)
 from edge_app.settings import Settings
 from edge_app.sinks.indicator import open_indicator
 from edge_app.sinks.journal import journal_path
 from edge_app.sinks.opening import open_sinks
+from edge_app.store.layout import has_unconfirmed
 from edge_app.systemd import Notifier, is_service
 from edge_app.trial import build_tried_pipeline
 
 LOCK = "\0mask-kiosk/"
 """Beginning of an address in Linux's abstract namespace: it needs no file, every user sees
 it, and it is free again however its owner ended."""
+
+MODEL_FAULTS = (BundleError, BundleNotFoundError)
+"""What a model that cannot be used leads to."""
 
 
 def run_kiosk(
@@ -36,7 +47,8 @@ def run_kiosk(
     well-formed but cannot be used (a missing model, say) give way to those before.
 
     As a service of systemd's, a permanent fault keeps the fault light on until somebody
-    stops or reloads the service; otherwise it ends the run.
+    stops or reloads the service; otherwise it ends the run. So does one of a newly installed model
+    that was never confirmed: systemd starts the kiosk again, until the store rolls back.
 
     Args:
         settings: All settings.
@@ -79,6 +91,12 @@ class _Service:
                 code = self._run_once(settings, is_first, may_linger=before is None)
             except Permanent as error:
                 has_worked = self._kiosk is not None and self._kiosk.has_seen
+                if self._next is None and before is None and _is_of_unconfirmed(error):
+                    # Not lingering, and with an exit code after which systemd starts again: the
+                    # store counts those starts, and rolls back.
+                    raise UnconfirmedModelError(
+                        f"{error}; starting again, a newly installed model is rolled back soon"
+                    ) from None
                 if self._next is None and (before is None or has_worked):
                     raise
                 if self._next is None:
@@ -106,7 +124,7 @@ class _Service:
                 self._log,
                 sinks,
                 self_test=is_first and settings.indicator.self_test,
-                lingers=may_linger and is_service(),
+                lingers=lambda error: may_linger and is_service() and not _is_of_unconfirmed(error),
                 build_pipeline=build_tried_pipeline,
             )
             if self._stopped or self._next is not None:  # a signal came before there was one
@@ -147,6 +165,14 @@ class _Service:
         self._log.info("the settings were read anew")
         if self._kiosk is not None:
             self._kiosk.stop()
+
+
+def _is_of_unconfirmed(error: KioskError) -> bool:
+    """Whether a fault may be that of a model which was installed and never confirmed.
+
+    Outside of a service nobody counts starts, and nobody starts again.
+    """
+    return is_service() and isinstance(error, MODEL_FAULTS) and has_unconfirmed()
 
 
 @contextmanager

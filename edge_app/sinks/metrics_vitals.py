@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from edge_app.domain import Vitals
@@ -30,6 +30,13 @@ class VitalsCollector(Collector):
         vitals = self.newest
         if vitals is None:
             return
+        models = InfoMetricFamily(
+            "mask_kiosk_model", "Models in use; sha256 is that of the card, the bundle's version."
+        )
+        for model in vitals.models:
+            told = {"role": model.role, "name": model.name, "sha256": model.sha256}
+            models.add_metric([], told)
+        yield models
         yield CounterMetricFamily(
             "mask_kiosk_frames", "Frames that went through the pipeline.", vitals.frames
         )

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import numpy as np
 from edge_app.domain import MaskState
 from edge_app.errors import BundleError, BundleNotFoundError
 from edge_app.settings_rules import reason, show
+from edge_app.store.layout import active_model
 from edge_app.vision.interpreter import Interpreter, load_interpreter
 
 CARD_SCHEMA = 1
@@ -46,7 +47,7 @@ class Card:
     """The part of a card that the device acts on; ``raw`` holds all of it.
 
     Attributes:
-        name: The bundle's name, the stem of both files.
+        name: The bundle's name, the stem of its files.
         task: ``detect`` or ``classify``.
         input_width: Model input width in pixels.
         input_height: Model input height in pixels.
@@ -57,6 +58,9 @@ class Card:
         score_threshold: Detections below this score are dropped.
         nms_iou: Detections that overlap more than this are one face.
         strides: Detector strides in pixels, in output order.
+        selftest_sha256: Of the bundle's self-test; None when it has none.
+        version: SHA-256 of the card's file, hex. The card names the hashes of the other files, so
+            this stands for the whole bundle.
     """
 
     name: str
@@ -71,6 +75,8 @@ class Card:
     score_threshold: float = 0.5
     nms_iou: float = 0.4
     strides: tuple[int, ...] = ()
+    selftest_sha256: str | None = None
+    version: str = ""
     raw: Mapping[str, Any] | None = None
 
 
@@ -89,18 +95,21 @@ def card_path(model: Path) -> Path:
 
 
 def find_bundle(name_or_path: str | Path) -> Path:
-    """The ``.tflite`` of a bundle given by path, or by the name of a shipped one.
+    """The ``.tflite`` of a bundle given by path, or by the name of an installed or shipped one.
 
-    A bare name without ``.tflite`` means the shipped bundle when there is one, whatever
-    lies in the working directory.
+    A bare name without ``.tflite`` means the installed bundle (see :mod:`edge_app.store`), else
+    the shipped one when there is one, whatever lies in the working directory.
 
     Raises:
-        BundleNotFoundError: No such file and no shipped bundle of that name.
+        BundleNotFoundError: No such file and no installed or shipped bundle of that name.
+        BundleError: The installed bundle of that name is damaged: never replaced silently.
     """
     given = Path(name_or_path)
     path = given if given.suffix == ".tflite" else Path(f"{given}.tflite")
     candidates = [path]
     if len(given.parts) == 1 and path is not given:
+        if (installed := active_model(given.name)) is not None:
+            return installed
         candidates.insert(0, MODELS_DIR / path)
     for candidate in candidates:
         if candidate.is_file():
@@ -121,7 +130,8 @@ def read_card(model: Path) -> Card:
     """
     path = card_path(model)
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        raw = json.loads(content.decode("utf-8"))
     except FileNotFoundError:
         raise BundleNotFoundError(f"{path}: the card of {model.name} is missing") from None
     except OSError as error:
@@ -129,7 +139,7 @@ def read_card(model: Path) -> Card:
     except (ValueError, RecursionError) as error:  # also not UTF-8, and numbers without end
         why = reason(error)
         raise BundleError(f"{path}: not valid JSON ({why}); install the bundle again") from None
-    return _parse_card(raw, path)
+    return replace(_parse_card(raw, path), version=hashlib.sha256(content).hexdigest())
 
 
 def load_bundle(name_or_path: str | Path, task: str, threads: int = 1) -> Bundle:
@@ -255,8 +265,11 @@ def _parse_card(raw: object, path: Path) -> Card:
         "input_height": get("input.height", int, 16, 1024),
         "raw": raw,
     }
-    if not SHA256.fullmatch(common["sha256"]):
-        raise BundleError(f"{path}: sha256 = {show(common['sha256'])} is none")
+    if "selftest" in (raw if isinstance(raw, dict) else {}):
+        common["selftest_sha256"] = get("selftest.sha256", str, 64, 64)
+    for key in ("sha256", "selftest_sha256"):
+        if key in common and not SHA256.fullmatch(common[key]):
+            raise BundleError(f"{path}: {key} = {show(common[key])} is none")
     if common["name"] != path.stem:
         raise BundleError(f"{path}: is the card of {show(common['name'])}, not of {path.stem!r}")
     if task == "detect":

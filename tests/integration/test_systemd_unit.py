@@ -92,7 +92,7 @@ def systemd(tmp_path: Path, root: Path) -> Path:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("needs systemd-analyze (package systemd)")
     text = (root / "systemd" / UNIT).read_text(encoding="utf-8")
-    text = re.sub(r"^(ExecStart|ExecStopPost)=.*", r"\1=/bin/true", text, flags=re.MULTILINE)
+    text = re.sub(r"^(Exec(?:Start|StopPost)\w*)=.*", r"\1=/bin/true", text, flags=re.MULTILINE)
     (tmp_path / UNIT).write_text(text, encoding="utf-8")
     return tmp_path
 

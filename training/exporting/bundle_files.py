@@ -1,10 +1,10 @@
-"""Puts a bundle's two files in place so that a kill at any moment loses nothing.
+"""Puts a bundle's files in place so that a kill at any moment loses nothing.
 
-Two files cannot be renamed in one step. So both are made in a hidden folder, which is renamed
+Several files cannot be renamed in one step. So they are made in a hidden folder, which is renamed
 when they are whole and the device's own code has accepted them: from there on the new bundle
 counts. A kill before leaves the old bundle; a kill after leaves the ready folder, from which
-the next call goes on (:func:`settle`). Between the two renames the device refuses the
-pair, because the model's hash is not the one that the card names.
+the next call goes on (:func:`settle`). Between the renames the device refuses the
+bundle, because the model's hash is not the one that the card names.
 """
 
 from __future__ import annotations
@@ -20,18 +20,23 @@ from typing import Any
 from edge_app.errors import OutputError
 from edge_app.recording import why_no_folder
 from edge_app.vision.bundle import card_path, load_bundle
+from edge_app.vision.selftest import selftest_path
 
 _RANDOM = 8
 """Characters that tempfile appends; with them, no other bundle's folder is taken for ours."""
 
 
-def write_bundle(card: Mapping[str, Any], content: bytes, out: Path) -> Path:
-    """Put model and card in place, once the device's own code has accepted them.
+def write_bundle(
+    card: Mapping[str, Any], content: bytes, out: Path, selftest: bytes | None = None
+) -> Path:
+    """Put model, card and self-test in place, once the device's own code has accepted them.
 
     Args:
         card: All of the card; its ``name`` names the files.
         content: The ``.tflite`` file.
         out: Folder; made if it is missing.
+        selftest: The ``.selftest.npz`` file, whose hash is on the card; None: none, and kiosks
+            refuse to install the bundle.
 
     Returns:
         The ``.tflite`` file.
@@ -49,6 +54,8 @@ def write_bundle(card: Mapping[str, Any], content: bytes, out: Path) -> Path:
             made.parent.mkdir()
             made.write_bytes(content)
             card_path(made).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+            if selftest is not None:
+                selftest_path(made).write_bytes(selftest)
             load_bundle(made, card["task"])
             made.parent.rename(_ready(out, name))
     except OSError as error:

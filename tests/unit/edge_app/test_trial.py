@@ -17,10 +17,11 @@ import pytest
 from edge_app import trial
 from edge_app.check import check_model
 from edge_app.cli import main
-from edge_app.errors import BundleError, BundleNotFoundError
+from edge_app.errors import BundleError, BundleNotFoundError, SelfTestError
 from edge_app.settings import Settings, replace_settings
-from edge_app.trial import build_tried_pipeline, try_model
+from edge_app.trial import build_tried_pipeline, try_model, try_selftest
 from edge_app.vision import interpreter
+from tests.model_bundles import DETECTOR, Models
 
 
 @pytest.fixture
@@ -102,3 +103,23 @@ def test_run_ends_with_one_line_and_exit_code_2(
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith(f"mask-kiosk: error: {crashing}: the model crashes the runtime")
     logging.getLogger().handlers.clear()
+
+
+def test_a_self_test_runs_in_a_child_and_says_how_close_it_is(models: Models) -> None:
+    bundle = models.bundle()
+    said = try_selftest("detect", bundle / f"{DETECTOR}.tflite")
+    assert said.startswith("2 pictures, outputs differ by at most 0 of 255, ")
+
+
+def test_a_self_test_that_fails_arrives_in_the_words_of_the_child(models: Models) -> None:
+    bundle, other = models.bundle(), models.bundle(change={"thresholds": {"score": 0.05, "nms_iou": 0.9}})
+    shutil.copy(other / f"{DETECTOR}.selftest.npz", bundle)
+    with pytest.raises(SelfTestError, match=r"picture \d of its self-test gives 'faces: "):
+        try_selftest("detect", bundle / f"{DETECTOR}.tflite")
+
+
+def test_a_self_test_that_crashes_the_runtime_is_an_error(crashing: Path, models: Models) -> None:
+    bundle = models.bundle("tiny_classifier")
+    shutil.copy(bundle / "tiny_classifier.selftest.npz", crashing.with_suffix(".selftest.npz"))
+    with pytest.raises(BundleError, match=r"crashes the runtime \(SIGSEGV\)"):
+        try_selftest("classify", crashing)

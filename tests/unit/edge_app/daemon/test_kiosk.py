@@ -140,7 +140,7 @@ class Rig:
             logging.getLogger("kiosk"),
             [*self.more_sinks, self.sink],
             self_test=self.self_test,
-            lingers=self.lingers,
+            lingers=lambda _error: self.lingers,
             open_source=open_scripted,
             build_pipeline=self.build,
             read_health=self.read_health,

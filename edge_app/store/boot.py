@@ -1,0 +1,106 @@
+"""What the unit runs as root around each start of the kiosk.
+
+    python -m edge_app.store.boot before-start       ExecStartPre=
+    python -m edge_app.store.boot ready              ExecStartPost=, after READY=1
+
+*before-start* looks at every installed model: one that is damaged, or that was never confirmed and
+did not bring the kiosk to READY in :data:`~edge_app.store.record.MAX_STARTS` starts, gives way to
+the version before, with a line in the system's journal. *ready* confirms the new models that the
+kiosk is ready with. The kiosk itself cannot write the store.
+
+Neither keeps the kiosk from starting: the unit ignores their exit codes.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edge_app.errors import KioskError
+from edge_app.store.changes import change
+from edge_app.store.going_back import damage, go_back, named
+from edge_app.store.layout import SHORT, names, store_folder
+from edge_app.store.record import MAX_STARTS, Record
+from edge_app.store.service import Look, look
+
+log = logging.getLogger(__name__)
+
+
+def before_start(store: Path) -> int:
+    """Roll back what cannot be used, and count a start with what is not confirmed.
+
+    Returns:
+        0; 1 if something could not be done.
+    """
+    return _each(store, _before_start)
+
+
+def ready(store: Path, ask: Callable[[], Look | None] = look) -> int:
+    """Confirm the versions that the kiosk is ready with.
+
+    Returns:
+        0; 1 if something could not be done.
+    """
+    seen = ask()
+    if seen is None or not seen.models:
+        return 0
+
+    def one(store: Path, name: str) -> None:
+        def made(record: Record) -> Record | None:
+            active = record.active
+            if active is None or active.confirmed:
+                return None
+            if name not in seen.models:
+                return record.excused()
+            return record.confirmed() if seen.models[name] == active.version[:SHORT] else None
+
+        change(store, name, made)
+
+    return _each(store, one)
+
+
+def _before_start(store: Path, name: str) -> None:
+    record = change(store, name, lambda _record: None)  # a damaged record is moved aside
+    active = record.active
+    if active is None:
+        return
+    why = damage(store, name, active.version)
+    if why is None and not active.confirmed and active.starts >= MAX_STARTS:
+        why = f"the kiosk was not ready in {active.starts} starts with it"
+    if why is not None:
+        after = go_back(store, name, active.version, why)
+        log.error("%s %s is rolled back to %s: %s", name, active.version[:SHORT], named(after), why)
+    elif not active.confirmed:
+        change(store, name, lambda r: r.started() if r.active == active else None)
+
+
+def _each(store: Path, work: Callable[[Path, str], None]) -> int:
+    failed = 0
+    for name in names(store):
+        try:
+            work(store, name)
+        except KioskError as error:
+            log.error("%s", " ".join(str(error).split()))
+            failed = 1
+    return failed
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do one of the two.
+
+    Returns:
+        The exit code.
+    """
+    logging.basicConfig(format="mask-kiosk: %(levelname)s: %(message)s", stream=sys.stderr)
+    store = store_folder()
+    works = {"before-start": before_start, "ready": ready}
+    if len(arguments) != 1 or arguments[0] not in works:
+        sys.stderr.write(f"usage: python -m {__spec__.name} {' | '.join(works)}\n")
+        return 2
+    return 0 if store is None else works[arguments[0]](store)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
