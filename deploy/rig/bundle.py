@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from hashlib import sha256
 from pathlib import Path
 
-from cache import Part, run
+from cache import BuildError, Part, run
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parent.parent
@@ -28,30 +29,42 @@ def wheels() -> Part:
     return Part("bundlewheels", "wheels", inputs, _fetch)
 
 
-def unpacked(folder: Path, log: Path) -> Path:
-    """Make the bundle of this checkout and unpack it in a folder; returns where it lies.
+def made(folder: Path, log: Path) -> dict[str, Path]:
+    """The bundle of this checkout, unpacked in a folder, and the same as a broken next release.
 
     Raises:
-        BuildError: It cannot be made.
+        BuildError: They cannot be made.
     """
+    whole = _unpacked(folder, log)
+    return {"bundle": whole, "broken": _broken(whole)}
+
+
+def _unpacked(folder: Path, log: Path) -> Path:
     # Not from the network: the wheels are there, and pip checks their hashes all the same.
     archive = _make(log, {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels().built())})
     shutil.unpack_archive(archive, folder, filter="data")
     return folder / archive.name.removesuffix(".tar.gz")
 
 
-def broken(bundle: Path, log: Path) -> Path:
-    """The same bundle as the next release, whose service does not stay up."""
+def _broken(bundle: Path) -> Path:
     other = bundle.with_name("broken")
-    shutil.copytree(bundle, other)
+    shutil.copytree(bundle, other, copy_function=_linked)
     source = other / BROKEN_FILE
-    text = source.read_text(encoding="utf-8")
+    source.unlink()
+    text = (bundle / BROKEN_FILE).read_text(encoding="utf-8")
     if text.count(BROKEN_FROM) != 1:
-        raise ValueError(f"{BROKEN_FILE}: the place to break is not there any more")
+        raise BuildError(f"{BROKEN_FILE}: the place to break is not there any more")
     source.write_text(text.replace(BROKEN_FROM, BROKEN_TO), encoding="utf-8")
-    sums = "find . -type f ! -name SHA256SUMS | sort | xargs -d '\\n' sha256sum >.sums"
-    run(["sh", "-ec", f"cd {other}; {sums}; mv .sums SHA256SUMS"], log)
+    sums = other / "SHA256SUMS"
+    listed = sums.read_text(encoding="utf-8")
+    old, new = (sha256((path / BROKEN_FILE).read_bytes()).hexdigest() for path in (bundle, other))
+    sums.unlink()
+    sums.write_text(listed.replace(old, new), encoding="utf-8")
     return other
+
+
+def _linked(source: str, target: str) -> None:
+    Path(target).hardlink_to(source)
 
 
 def _fetch(work: Path, log: Path) -> None:

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import bundle
 import images
 import kernel
+import model_checks
 import plan
 from cache import BuildError, cpu_seconds
 from debian import check_host
@@ -71,14 +72,15 @@ def _run(*, build: bool) -> int:
     lamps = IndicatorSettings()
     pins = (lamps.red, lamps.amber, lamps.green, lamps.buzzer)
     machine = Machine(program, image, folder / plan.FIRST, pins)
-    log = folder / "bundle.log"
-    unpacked = bundle.unpacked(folder, log)
-    bundle.broken(unpacked, log)
-    for name, path in (("bundle", unpacked), ("broken", unpacked.with_name("broken"))):
-        path.rename(machine.share / name)
     built = time.monotonic()
-    print(f"built in {built - begin:.0f} s", flush=True)
-    report = plan.run(machine, folder)
+
+    def prepare() -> None:
+        bundles = bundle.made(folder, folder / "bundle.log")
+        for name, path in bundles.items():
+            path.rename(machine.share / name)
+        model_checks.prepare(bundle.CHECKOUT / "edge_app" / "models", machine.share / "models")
+
+    report = plan.run(machine, folder, prepare)
     end = time.monotonic()
     load = os.getloadavg()[0]
     print(f"\n{report.table()}\n\n{NOT_COVERED}")

@@ -11,20 +11,32 @@ INSTALLER = f"{HOME}/deploy/install.sh"
 INSTALL_S = 240.0
 """An installation takes half a minute; so long on a busy machine."""
 
-HALF = "ls -d /opt/mask-kiosk-releases/*/.venv/lib/python3*/site-packages/pip"
-"""True while the virtual environment is being made."""
+HALF = "ls /opt/mask-kiosk-releases/*/.venv/bin/python"
+"""True as soon as the virtual environment is being made."""
 
 CUT = "setsid --wait sh -c 'echo $$ >/run/rig-install; exec \"$0\"' "
 
 BROKEN_S = 60.0
 """So soon after it began to take over, a broken release must have given way to the one before."""
 
+NOT_LISTED = (
+    "/tmp",  # noqa: S108 - only a name # nosec B108
+    "/var/tmp",  # noqa: S108 - only a name # nosec B108
+    "/var/log/journal",
+    "/var/lib/systemd",
+    # Whoever makes or removes a user leaves a copy of the list before.
+    "/etc/passwd-",
+    "/etc/shadow-",
+    "/etc/group-",
+    "/etc/gshadow-",
+)
+"""What the system itself changes all the time."""
+
 FILES = (
-    "find / -xdev \\( -path /tmp -o -path /var/tmp -o -path /var/log/journal "
-    "-o -path /var/lib/systemd -o -path /rig \\) -prune "
+    f"find / -xdev \\( {' -o '.join(f'-path {path}' for path in NOT_LISTED)} \\) -prune "
     "-o ! -type d -printf '%M %u:%g %s %p\\n' -o -type d -printf '%M %u:%g %p\\n' | sort -k 3"
 )
-"""Every file of the device but what systemd itself writes all the time."""
+"""Every other file of the device."""
 
 
 def interrupted(kiosk: Kiosk, report: Report) -> None:

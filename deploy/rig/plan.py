@@ -5,6 +5,8 @@ The first device is installed. When it runs, the others begin with a copy of its
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import camera_checks
 import checks
 import install_checks
+import model_checks
 from kiosk import Kiosk
 from machine import Machine, RigError
 from report import Report
@@ -34,26 +37,43 @@ OTHERS: dict[str, tuple[Check, ...]] = {
         checks.restart,
         checks.confinement,
         checks.killed,
-        checks.hung,
         checks.second_instance,
         checks.reloaded,
     ),
-    "power": (camera_checks.clip, checks.stopped, checks.wrong_settings, checks.power_cut),
+    "hang": (checks.hung, camera_checks.clip, checks.stopped),
+    "power": (checks.wrong_settings, checks.power_cut),
+    "models": (model_checks.updated, model_checks.cut),
+    "rollback": (model_checks.rolled_back,),
 }
+"""Each in about a minute."""
 
 
-def run(first: Machine, folder: Path) -> Report:
-    """All checks; returns their findings."""
+def run(first: Machine, folder: Path, prepare: Callable[[], None]) -> Report:
+    """All checks; returns their findings.
+
+    Args:
+        first: The first device, switched off.
+        folder: For the others.
+        prepare: Puts what is installed into the first one's shared folder, while it starts.
+    """
     reports = {name: Report(name) for name in (FIRST, *OTHERS)}
     kiosk = Kiosk(first)
     machines = [first]
     try:
-        if _start(first, reports[FIRST]):
+        with ThreadPoolExecutor(1) as pool:
+            prepared = pool.submit(prepare)
+            started = _start(first, reports[FIRST])
+            prepared.result()
+        if started:
             install_checks.list_files(kiosk)
             _look(BEFORE, kiosk, reports[FIRST], mend=False)
         if reports[FIRST].passed:
             kiosk.settle(kiosk.settings())
             twins = {name: first.twin(folder / name) for name in OTHERS}
+            for twin in twins.values():
+                shutil.copytree(
+                    first.share / "models", twin.share / "models", copy_function=os.link
+                )
             machines += twins.values()
             with ThreadPoolExecutor(len(twins) + 1) as pool:
                 work = [pool.submit(_look, AFTER, kiosk, reports[FIRST], mend=False)]
