@@ -14,6 +14,7 @@
 #   make bench-soak           200,000 frames through the whole kiosk: memory and latency
 #   make rig                  the service in a simulated device (needs root, see docs/rig.md)
 #   make bundle               what installs the kiosk without network (ARCH=x86_64: not for a Pi)
+#   make deb                  the same as a Debian package
 #   make clean                remove everything that these commands made
 #
 # Another Python: make test PYTHON=python3.12
@@ -52,7 +53,7 @@ TFLITE := $(TFLITE_VENV)/.installed
 HAS_TENSORFLOW := import sys; sys.exit(sys.version_info >= (3, 14))
 
 .PHONY: help demo test optional test-tflite-runtime check audit lock format bench-models bench-web \
-  bench-soak fuzz rig bundle clean
+  bench-soak fuzz rig bundle deb clean
 .DELETE_ON_ERROR:
 
 help:
@@ -109,6 +110,9 @@ rig: $(EDGE)
 
 bundle: $(CREATED)
 	@PIP="$(VENV)/bin/python -m pip" deploy/bundle/make.sh $(ARCH)
+
+deb: $(CREATED)
+	@PIP="$(VENV)/bin/python -m pip" deploy/package/make.sh $(ARCH)
 
 format: $(FULL)
 	$(VENV)/bin/ruff format .

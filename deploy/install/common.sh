@@ -14,7 +14,7 @@ KIOSK_USER=mask-kiosk
 # The release before the one in use.
 PREVIOUS=$RELEASES/previous
 # What the installation added to the system beyond its own files, for --uninstall.
-ADDED=$RELEASES/added
+ADDED=/etc/mask-kiosk/added
 LOCK=/run/lock/mask-kiosk-install
 
 # Files that go to fixed places: source in the tree, target. The unit comes with the release.
@@ -24,6 +24,10 @@ SYSTEM_FILES=(
   "systemd/udev/60-mask-kiosk.rules /etc/udev/rules.d/60-mask-kiosk.rules"
 )
 UNIT_FILE=/etc/systemd/system/$UNIT
+
+# The Debian package's scripts set this: then these files are dpkg's, below /usr/lib, and the owner
+# says whether the service starts at boot.
+PACKAGED=''
 
 # What of a checkout goes to the device.
 SHIPPED=(

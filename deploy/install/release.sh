@@ -65,7 +65,7 @@ switch_to() { # RELEASE
     ln -sfnT "$before" "$RELEASES/.link"
     mv -fT "$RELEASES/.link" "$PREVIOUS"
   fi
-  put "$UNIT_FILE" 644 <"$1/systemd/$UNIT"
+  [[ $PACKAGED ]] || put "$UNIT_FILE" 644 <"$1/systemd/$UNIT"
   ln -sfnT "$1" "$RELEASES/.link"
   mv -fT "$RELEASES/.link" "$HOME_LINK"
   sync -f "$RELEASES"

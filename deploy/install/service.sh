@@ -16,9 +16,9 @@ activate() {
     finish
     return
   fi
-  if ! systemd_runs; then
+  if ! systemd_runs || { [[ $PACKAGED ]] && ! starts_at_boot; }; then
     take_into_use
-    say "not here" "a running systemd: camera and pins are not checked, $UNIT starts at boot"
+    say "not here" "a running $UNIT: camera and pins are not checked before it starts"
     check_without_hardware "$RELEASE" || fail_last "the check failed, see above"
     remove_others
     finish
@@ -46,7 +46,7 @@ activate() {
 
 # Whether the new release is the one in use already.
 in_use() {
-  [[ $(current_release) == "$RELEASE" ]] && cmp -s "$RELEASE/systemd/$UNIT" "$UNIT_FILE"
+  [[ $(current_release) == "$RELEASE" ]] && { [[ $PACKAGED ]] || cmp -s "$RELEASE/systemd/$UNIT" "$UNIT_FILE"; }
 }
 
 take_into_use() {
@@ -56,13 +56,15 @@ take_into_use() {
     switch_to "$RELEASE"
     say installed "$HOME_LINK and $UNIT"
   fi
-  if systemctl is-enabled --quiet "$UNIT" 2>/dev/null; then
+  if starts_at_boot; then
     say "already there" "$UNIT starts at boot"
-  else
+  elif [[ -z $PACKAGED ]]; then
     systemctl --quiet enable "$UNIT"
     say installed "$UNIT starts at boot"
   fi
 }
+
+starts_at_boot() { systemctl is-enabled --quiet "$UNIT" 2>/dev/null; }
 
 roll_back() { # RELEASE
   if [[ $1 == "$RELEASE" ]] || ! is_whole "$1"; then

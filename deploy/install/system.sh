@@ -73,14 +73,13 @@ quiet_apt() {
 # So that --uninstall can give them back to apt.
 remember_packages() {
   local name
-  mkdir -p "$RELEASES"
   for name in "$@"; do
     has_package "$name" || remember "package $name"
   done
 }
 
 remember() {
-  mkdir -p "$RELEASES"
+  mkdir -p "$(dirname "$ADDED")"
   grep -qxs "$1" "$ADDED" || echo "$1" >>"$ADDED"
 }
 
@@ -101,11 +100,13 @@ install_user() {
 }
 
 install_files() {
-  local pair changed=''
-  for pair in "${SYSTEM_FILES[@]}"; do
-    put_file "$TREE/${pair% *}" "${pair#* }" && changed=1
-  done
-  systemd-tmpfiles --create /etc/tmpfiles.d/mask-kiosk.conf
+  local pair changed=$PACKAGED
+  if [[ -z $PACKAGED ]]; then
+    for pair in "${SYSTEM_FILES[@]}"; do
+      put_file "$TREE/${pair% *}" "${pair#* }" && changed=1
+    done
+  fi
+  systemd-tmpfiles --create "$TREE/systemd/tmpfiles.d/mask-kiosk.conf"
   if [[ $changed ]] && systemd_runs && command -v udevadm >/dev/null; then
     udevadm control --reload
     udevadm trigger --subsystem-match=gpio --subsystem-match=dma_heap --settle

@@ -1,38 +1,20 @@
 # shellcheck shell=bash
-# Removes whatever install.sh made, except the journal of events.
+# Removes whatever install.sh made, except the journal of events. The Debian package's scripts use
+# the same parts: remove_application when it is removed, the rest when it is purged.
 
 uninstall() {
-  local name packages=() groups=() pair
+  local name packages=()
   require_no_package
   mapfile -t packages < <(sed -n 's/^package //p' "$ADDED" 2>/dev/null || true)
-  mapfile -t groups < <(sed -n 's/^group //p' "$ADDED" 2>/dev/null || true)
-  if [[ -e $UNIT_FILE ]]; then
-    if systemd_runs; then systemctl --quiet stop "$UNIT" || true; fi
-    systemctl --quiet disable "$UNIT" 2>/dev/null || true
-  fi
-  rm -rf "$UNIT_FILE.d"
-  for pair in "${SYSTEM_FILES[@]}" "- $UNIT_FILE" "- $DEFAULTS"; do
-    remove_file "${pair#* }"
-  done
-  if systemd_runs; then
-    systemctl daemon-reload
-    systemctl reset-failed "$UNIT" 2>/dev/null || true
-    ! command -v udevadm >/dev/null || udevadm control --reload
-  fi
-  say removed "$UNIT, its rules and its folders in /etc"
-  rm -rf /etc/mask-kiosk "$MODELS" /run/mask-kiosk /run/mask-kiosk-check.*
-  say removed "settings, keys and installed models"
-  keep_journal
-  remove_user "${groups[@]}"
+  stop_service
+  remove_system_files
   # The packages stay: something else may use them by now. apt is told that nobody asked for them.
-  if ((${#packages[@]})); then
-    for name in "${packages[@]}"; do
-      ! has_package "$name" || apt-mark auto "$name" >/dev/null
-    done
-  fi
-  rm -rf "$HOME_LINK" "$RELEASES"
+  for name in "${packages[@]}"; do
+    ! has_package "$name" || apt-mark auto "$name" >/dev/null
+  done
+  remove_application
+  remove_data
   rm -f "$LOCK"
-  say removed "$HOME_LINK and $RELEASES"
   if [[ -d $STATE ]]; then
     say "done" "everything is gone but the journal of events: $STATE"
   else
@@ -44,8 +26,44 @@ uninstall() {
   fi
 }
 
+stop_service() {
+  [[ -e $UNIT_FILE ]] || return 0
+  if systemd_runs; then systemctl --quiet stop "$UNIT" || true; fi
+  systemctl --quiet disable "$UNIT" 2>/dev/null || true
+}
+
+remove_system_files() {
+  local pair
+  for pair in "${SYSTEM_FILES[@]}" "- $UNIT_FILE" "- $DEFAULTS"; do
+    remove_file "${pair#* }"
+  done
+  rm -rf "$UNIT_FILE.d"
+  rmdir --ignore-fail-on-non-empty /etc/sysusers.d 2>/dev/null || true
+  if systemd_runs; then
+    systemctl daemon-reload
+    systemctl reset-failed "$UNIT" 2>/dev/null || true
+    ! command -v udevadm >/dev/null || udevadm control --reload
+  fi
+  say removed "$UNIT, its rules and $DEFAULTS"
+}
+
 # Also what a cut run left of it, see put().
 remove_file() { rm -f "$1" "$(dirname "$1")/.$(basename "$1").new"; }
+
+remove_application() {
+  rm -rf "$HOME_LINK" "$RELEASES" /run/mask-kiosk-check.*
+  say removed "$HOME_LINK and $RELEASES"
+}
+
+# Last of all, so that a run that was cut still finds what the installation added.
+remove_data() {
+  local groups=()
+  mapfile -t groups < <(sed -n 's/^group //p' "$ADDED" 2>/dev/null || true)
+  keep_journal
+  remove_user "${groups[@]}"
+  rm -rf /etc/mask-kiosk "$MODELS" /run/mask-kiosk
+  say removed "settings, keys and installed models"
+}
 
 # Snapshots are pictures of people, and go; events* stay, closed to all but root.
 keep_journal() {
@@ -63,8 +81,7 @@ remove_user() { # GROUPS...
     userdel "$KIOSK_USER"
     say removed "user $KIOSK_USER"
   fi
-  if getent group "$KIOSK_USER" >/dev/null; then groupdel "$KIOSK_USER"; fi
-  for name in "$@"; do
+  for name in "$KIOSK_USER" "$@"; do
     ! getent group "$name" >/dev/null || groupdel "$name"
   done
 }
