@@ -12,7 +12,8 @@
 #   make bench-models         measure the shipped models beside their peers (needs ../shared)
 #   make bench-web            measure what visitors of the status page cost the pipeline
 #   make bench-soak           200,000 frames through the whole kiosk: memory and latency
-#   make rig                  the service in a simulated device (needs root, see docs/rig.md)
+#   make rig                  install.sh and the service in a simulated device (root; docs/rig.md)
+#   make rig-models           the same for models that are installed after the application
 #   make bundle               what installs the kiosk without network (ARCH=x86_64: not for a Pi)
 #   make deb                  the same as a Debian package
 #   make clean                remove everything that these commands made
@@ -53,7 +54,7 @@ TFLITE := $(TFLITE_VENV)/.installed
 HAS_TENSORFLOW := import sys; sys.exit(sys.version_info >= (3, 14))
 
 .PHONY: help demo test optional test-tflite-runtime check audit lock format bench-models bench-web \
-  bench-soak fuzz rig bundle deb clean
+  bench-soak fuzz rig rig-models bundle deb clean
 .DELETE_ON_ERROR:
 
 help:
@@ -107,6 +108,9 @@ bench-soak: $(FULL)
 
 rig: $(EDGE)
 	@$(VENV)/bin/python deploy/rig/device.py
+
+rig-models: $(EDGE)
+	@$(VENV)/bin/python deploy/rig/device.py --models
 
 bundle: $(CREATED)
 	@PIP="$(VENV)/bin/python -m pip" deploy/bundle/make.sh $(ARCH)

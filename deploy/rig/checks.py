@@ -43,6 +43,14 @@ print(whole, rows)
 """
 
 
+def switched_on(kiosk: Kiosk, report: Report) -> None:
+    """The device was switched on, and nobody did anything."""
+    active = kiosk.wait_active(0.0, START_S)
+    report.add("switched on: READY", active is not None, active, kiosk.show("StatusText"))
+    idle = kiosk.wait_shown(Signal.IDLE, 0.0, LIGHT_S)
+    report.timed("switched on: green heartbeat", idle, 0.0, kiosk.lately)
+
+
 def restart(kiosk: Kiosk, report: Report) -> None:
     """An ordinary restart with everything in place."""
     begin = kiosk.systemctl("restart").began

@@ -15,6 +15,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -43,6 +44,11 @@ def main() -> int:
     parser.add_argument(
         "--no-build", action="store_true", help="end with exit code 2 if something is missing"
     )
+    parser.add_argument(
+        "--models",
+        action="store_true",
+        help="look at models that are installed after the application, not at all the rest",
+    )
     arguments = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (FOLDER / "lock").open("w") as lock:
@@ -52,13 +58,14 @@ def main() -> int:
             print("rig: another run of the rig is going on in this checkout", file=sys.stderr)
             return 2
         try:
-            return _run(build=not arguments.no_build)
+            then = plan.MODELS if arguments.models else plan.DEVICE
+            return _run(then, build=not arguments.no_build)
         except BuildError as error:
             print(f"rig: {error}", file=sys.stderr)
             return 2
 
 
-def _run(*, build: bool) -> int:
+def _run(then: Mapping[str, Sequence[plan.Check]], *, build: bool) -> int:
     begin, used = time.monotonic(), cpu_seconds()
     parts = (kernel.kernel(), images.root(), bundle.wheels())
     absent = [part.label for part in parts if not part.path.exists()]
@@ -80,7 +87,7 @@ def _run(*, build: bool) -> int:
             path.rename(machine.share / name)
         model_checks.prepare(bundle.CHECKOUT / "edge_app" / "models", machine.share / "models")
 
-    report = plan.run(machine, folder, prepare)
+    report = plan.run(machine, folder, prepare, then)
     end = time.monotonic()
     load = os.getloadavg()[0]
     print(f"\n{report.table()}\n\n{NOT_COVERED}")

@@ -30,6 +30,9 @@ NUMBERS, NO_TEXT = 0, 2
 HOME = "/opt/mask-kiosk"
 STATE_FOLDER = "/var/lib/mask-kiosk"
 
+SMALL = "width = 320\nheight = 180\nfps = 10\n"
+"""The USB camera's pictures: several devices share a processor, and nobody is in them."""
+
 # The test camera gives one stream only: pictures so small that the kiosk wants no second one.
 PICAMERA = '[source]\nuri = "picamera"\nwidth = 320\nheight = 240\n'
 CLIP = f'[source]\nuri = "{HOME}/edge_app/assets/demo.mp4"\n'
@@ -67,7 +70,7 @@ class Kiosk:
 
     def settings(self, source: str = "") -> str:
         """The least settings file for the device: its source; left out, the USB camera."""
-        return source or f'[source]\nuri = "{self.camera()}"\n'
+        return source or f'[source]\nuri = "{self.camera()}"\n{SMALL}'
 
     def systemctl(self, *words: str) -> Reply:
         """Run systemctl on the unit, whatever its exit code."""

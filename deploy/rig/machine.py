@@ -92,8 +92,11 @@ class Machine:
         (self.share / "agent.json").write_text(json.dumps({"pins": list(pins)}))
 
     def twin(self, folder: Path) -> Machine:
-        """Another device, switched off, with what is on this one's disk now."""
+        """Another device, switched off, with what is on this one's disk and in its folder now."""
         other = Machine(self._kernel, self._image, folder, self._pins)
+        for entry in self.share.iterdir():
+            if entry.is_dir():
+                shutil.copytree(entry, other.share / entry.name, copy_function=os.link)
         self.must("sync")
         process = self._running()
         # It stands still while its disk is copied: what was in the middle of being written is lost

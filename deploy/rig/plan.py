@@ -5,9 +5,7 @@ The first device is installed. When it runs, the others begin with a copy of its
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,64 +23,65 @@ FIRST = "install"
 BEFORE: tuple[Check, ...] = (install_checks.interrupted, install_checks.picamera)
 """On the first device, before its disk is copied."""
 
-AFTER: tuple[Check, ...] = (
-    install_checks.repeated,
-    install_checks.upgraded,
-    install_checks.uninstalled,
-)
-
-OTHERS: dict[str, tuple[Check, ...]] = {
+DEVICE: dict[str, tuple[Check, ...]] = {
+    FIRST: (install_checks.repeated, install_checks.upgraded, install_checks.uninstalled),
     "camera": (camera_checks.absent, camera_checks.lost, camera_checks.blind),
-    "process": (
-        checks.restart,
+    "process": (checks.restart, checks.killed, checks.hung),
+    "settings": (
+        checks.switched_on,
         checks.confinement,
-        checks.killed,
         checks.second_instance,
         checks.reloaded,
+        camera_checks.clip,
+        checks.stopped,
     ),
-    "hang": (checks.hung, camera_checks.clip, checks.stopped),
     "power": (checks.wrong_settings, checks.power_cut),
-    "models": (model_checks.updated, model_checks.cut),
-    "rollback": (model_checks.rolled_back,),
 }
-"""Each in about a minute."""
+"""On the first device and on copies of it, each in less than a minute."""
+
+MODELS: dict[str, tuple[Check, ...]] = {
+    FIRST: (model_checks.updated, model_checks.cut),
+    "rollback": (checks.switched_on, model_checks.rolled_back),
+}
+"""The same for models that are installed after the application: these take longer."""
 
 
-def run(first: Machine, folder: Path, prepare: Callable[[], None]) -> Report:
+def run(
+    first: Machine, folder: Path, prepare: Callable[[], None], then: Mapping[str, Sequence[Check]]
+) -> Report:
     """All checks; returns their findings.
 
     Args:
         first: The first device, switched off.
         folder: For the others.
         prepare: Puts what is installed into the first one's shared folder, while it starts.
+        then: What to look at when the kiosk is installed, by device.
     """
-    reports = {name: Report(name) for name in (FIRST, *OTHERS)}
-    kiosk = Kiosk(first)
-    machines = [first]
+    reports = {name: Report(name) for name in then}
+    machines = {FIRST: first}
+    kiosk, report = Kiosk(first), reports[FIRST]
     try:
         with ThreadPoolExecutor(1) as pool:
             prepared = pool.submit(prepare)
-            started = _start(first, reports[FIRST])
+            started = _start(first, report)
             prepared.result()
         if started:
             install_checks.list_files(kiosk)
-            _look(BEFORE, kiosk, reports[FIRST], mend=False)
-        if reports[FIRST].passed:
+            _look(BEFORE, kiosk, report, mend=False)
+        if report.passed:
             kiosk.settle(kiosk.settings())
-            twins = {name: first.twin(folder / name) for name in OTHERS}
-            for twin in twins.values():
-                shutil.copytree(
-                    first.share / "models", twin.share / "models", copy_function=os.link
-                )
-            machines += twins.values()
-            with ThreadPoolExecutor(len(twins) + 1) as pool:
-                work = [pool.submit(_look, AFTER, kiosk, reports[FIRST], mend=False)]
-                for name, twin in twins.items():
-                    work.append(pool.submit(_other, OTHERS[name], twin, reports[name]))
+            others = [name for name in then if name != FIRST]
+            machines |= {name: first.twin(folder / name) for name in others}
+            # The test camera of libcamera costs much; from now on the kiosks have the USB one.
+            kiosk.systemctl("restart")
+            with ThreadPoolExecutor(len(then)) as pool:
+                work = [pool.submit(_look, then[FIRST], kiosk, report, mend=False)]
+                for name in others:
+                    work.append(pool.submit(_other, then[name], machines[name], reports[name]))
             for done in work:
                 done.result()
     finally:
-        for machine in machines:
+        for machine in machines.values():
             machine.cut()
     return Report.joined(reports.values())
 
