@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from edge_app.domain import Signal
-from kiosk import BARS, BLACK, DROPPED, LIGHT_S, NO_TEXT, NUMBERS, PATTERN, START_S, TEXT, Kiosk
+from kiosk import (
+    BARS,
+    BLACK,
+    CLIP,
+    DROPPED,
+    LIGHT_S,
+    NO_TEXT,
+    NUMBERS,
+    PATTERN,
+    START_S,
+    TEXT,
+    Kiosk,
+)
 from report import Report
 
 BLIND_S = 4.0
@@ -15,6 +27,7 @@ RETRY_S = 40.0
 
 def absent(kiosk: Kiosk, report: Report) -> None:
     """Without a camera the unit is not ready and says so; with one it is."""
+    kiosk.systemctl("stop")
     kiosk.settle(kiosk.settings())
     kiosk.unplug()
     begin = kiosk.machine.must("systemctl", "start", "--no-block", "mask-kiosk").began
@@ -59,3 +72,15 @@ def blind(kiosk: Kiosk, report: Report) -> None:
         mended = kiosk.control(good)
         idle = kiosk.wait_shown(Signal.IDLE, mended, RETRY_S)
         report.timed(f"{what} no more: green heartbeat", idle, mended, kiosk.lately)
+
+
+def clip(kiosk: Kiosk, report: Report) -> None:
+    """The bundled clip: somebody without a mask puts it on, first in the wrong way."""
+    kiosk.settle(kiosk.settings(CLIP))
+    begin = kiosk.machine.must("systemctl", "restart", "--no-block", "mask-kiosk").began
+    after: float | None = begin
+    for signal in (Signal.NO_MASK, Signal.INCORRECT, Signal.COMPLIANT):
+        after = kiosk.wait_shown(signal, after, START_S)
+        report.timed(f"clip of a person: {signal.value}", after, begin, kiosk.lately)
+        if after is None:
+            return

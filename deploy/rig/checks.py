@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import re
 
-import camera_checks
 from edge_app.domain import Signal
 from edge_app.rhythm import RHYTHMS
-from kiosk import LIGHT_S, SETTINGS, START_S, Kiosk, Line
-from machine import RigError
+from kiosk import LIGHT_S, SETTINGS, START_S, STATE_FOLDER, Kiosk, Line
 from report import Report
 
 EXPOSURE_LIMIT = 2.0
@@ -32,7 +30,7 @@ RELOAD_QUIET_S = 7.0
 WRONG = "[polcy]\nhold_s = 2.0\n"
 """A typo in the settings."""
 
-STATE = "/var/lib/mask-kiosk/events.sqlite3"
+STATE = f"{STATE_FOLDER}/events.sqlite3"
 
 WHOLE = """
 import sqlite3, sys
@@ -43,6 +41,14 @@ with sqlite3.connect(sys.argv[1]) as journal:
     rows = sum(journal.execute(f'SELECT COUNT(*) FROM "{name}"').fetchone()[0] for name in tables)
 print(whole, rows)
 """
+
+
+def switched_on(kiosk: Kiosk, report: Report) -> None:
+    """The device was switched on, and nobody did anything."""
+    active = kiosk.wait_active(0.0, START_S)
+    report.add("switched on: READY", active is not None, active, kiosk.show("StatusText"))
+    idle = kiosk.wait_shown(Signal.IDLE, 0.0, LIGHT_S)
+    report.timed("switched on: green heartbeat", idle, 0.0, kiosk.lately)
 
 
 def restart(kiosk: Kiosk, report: Report) -> None:
@@ -227,34 +233,6 @@ def power_cut(kiosk: Kiosk, report: Report) -> None:
     whole = after.startswith("ok ") and int(after.split()[1]) >= int(before.split()[1])
     detail = f"integrity and rows before: {before}, after: {after}"
     report.add("power cut: the event journal is whole", whole, None, detail)
-
-
-ALL = (
-    camera_checks.absent,
-    restart,
-    confinement,
-    killed,
-    hung,
-    camera_checks.lost,
-    camera_checks.blind,
-    second_instance,
-    reloaded,
-    stopped,
-    wrong_settings,
-    power_cut,
-)
-
-
-def run(kiosk: Kiosk, report: Report) -> None:
-    """All checks, in order; one that cannot go on is a failed finding."""
-    for check in ALL:
-        done = len(report.findings)
-        try:
-            check(kiosk, report)
-        except RigError as error:
-            report.add(f"{check.__name__}: could not be looked at", False, None, error)
-        if any(finding.passed is False for finding in report.findings[done:]):
-            kiosk.recover()
 
 
 def _seconds(span: str) -> float:

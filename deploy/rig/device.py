@@ -1,32 +1,40 @@
-"""Starts the shipped service in a whole simulated device and looks at what it does.
+"""Installs the kiosk in a whole simulated device and looks at what it does.
 
     python deploy/rig/device.py
 
-A User-Mode Linux with a real systemd, a V4L2 camera (vivid) and GPIO pins (gpio-sim). What is
-missing is built first. Exit codes: 0 everything passed, 1 something did not, 2 no rig here.
+User-Mode Linux with a real systemd, cameras (vivid for V4L2, vimc for libcamera) and GPIO pins
+(gpio-sim). What is missing is built first and kept, see cache.py. Exit codes: 0 everything passed,
+1 something did not, 2 no rig here.
 """
 
 from __future__ import annotations
 
 import argparse
 import fcntl
+import os
 import shutil
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import checks
+import bundle
 import images
+import kernel
+import model_checks
+import plan
+from cache import BuildError, cpu_seconds
+from debian import check_host
 from edge_app.settings import IndicatorSettings
-from kiosk import Kiosk
-from machine import Machine, RigError
-from report import Report
+from machine import Machine
+
+FOLDER = bundle.CHECKOUT / "build" / "rig"
 
 NOT_COVERED = """\
-Not covered by this rig: the Pi's camera (its sensor, its image processor, Picamera2), the Pi's
-speed and heat, its vendor kernel, and the electricity on its pins: here a pin falls back to 0
+Not covered by this rig: the Pi's camera (its sensor and its image processor), the Pi's speed and
+heat, its vendor kernel and archive, and the electricity on its pins: here a pin falls back to 0
 when its program dies, on a Pi it may keep its state."""
 
 
@@ -36,47 +44,57 @@ def main() -> int:
     parser.add_argument(
         "--no-build", action="store_true", help="end with exit code 2 if something is missing"
     )
+    parser.add_argument(
+        "--models",
+        action="store_true",
+        help="look at models that are installed after the application, not at all the rest",
+    )
     arguments = parser.parse_args()
-    images.BUILD.mkdir(parents=True, exist_ok=True)
-    with (images.BUILD / "lock").open("w") as lock:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print("rig: another run of the rig is going on in this checkout", file=sys.stderr)
             return 2
         try:
-            return _run(build=not arguments.no_build)
-        except images.BuildError as error:
+            then = plan.MODELS if arguments.models else plan.DEVICE
+            return _run(then, build=not arguments.no_build)
+        except BuildError as error:
             print(f"rig: {error}", file=sys.stderr)
             return 2
 
 
-def _run(*, build: bool) -> int:
-    begin = time.monotonic()
-    parts = (images.kernel(), images.device())
-    absent = [part.path.parent.name for part in parts if not part.path.exists()]
-    if absent and not build:
-        raise images.BuildError(f"not built yet: {', '.join(absent)}; run: make rig")
-    kernel, image = (part.built() for part in parts)
-    folder = images.BUILD / "run"
+def _run(then: Mapping[str, Sequence[plan.Check]], *, build: bool) -> int:
+    begin, used = time.monotonic(), cpu_seconds()
+    parts = (kernel.kernel(), images.root(), bundle.wheels())
+    absent = [part.label for part in parts if not part.path.exists()]
+    if absent:
+        if not build:
+            raise BuildError(f"not built yet: {', '.join(absent)}; run: make rig")
+        check_host()
+    program, image, _ = (part.built() for part in parts)
+    folder = FOLDER / "run"
     shutil.rmtree(folder, ignore_errors=True)
     lamps = IndicatorSettings()
-    machine = Machine(kernel, image, folder, (lamps.red, lamps.amber, lamps.green, lamps.buzzer))
-    report = Report()
+    pins = (lamps.red, lamps.amber, lamps.green, lamps.buzzer)
+    machine = Machine(program, image, folder / plan.FIRST, pins)
     built = time.monotonic()
-    try:
-        machine.start()
-        print(f"the device runs after {time.monotonic() - built:.0f} s", flush=True)
-        kiosk = Kiosk(machine)
-        kiosk.install()
-        checks.run(kiosk, report)
-    except RigError as error:
-        report.add("the device works", False, None, error)
-    finally:
-        machine.cut()
+
+    def prepare() -> None:
+        bundles = bundle.made(folder, folder / "bundle.log")
+        for name, path in bundles.items():
+            path.rename(machine.share / name)
+        model_checks.prepare(bundle.CHECKOUT / "edge_app" / "models", machine.share / "models")
+
+    report = plan.run(machine, folder, prepare, then)
     end = time.monotonic()
+    load = os.getloadavg()[0]
     print(f"\n{report.table()}\n\n{NOT_COVERED}")
-    print(f"built in {built - begin:.0f} s, looked at in {end - built:.0f} s")
+    print(
+        f"built in {built - begin:.0f} s, looked at in {end - built:.0f} s; processor time "
+        f"{cpu_seconds() - used:.0f} s on {os.cpu_count()} cores, load {load:.1f} at the end"
+    )
     return 0 if report.passed else 1
 
 

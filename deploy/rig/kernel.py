@@ -16,7 +16,8 @@ RECIPE = "3"
 
 SUITE = "bookworm"
 """An older Debian than the device's: the kernel is an ordinary program of the host, and needs the C
-library that it was built with, or a newer one. (Linked statically it crashes at its first process.)"""
+library that it was built with, or a newer one. (Linked statically it crashes at its first
+process.)"""
 
 SOURCES = (
     f"deb {MIRROR} {SUITE} main",
@@ -24,21 +25,36 @@ SOURCES = (
 )
 PACKAGES = ("bc", "bison", "flex", "gcc", "libc6-dev", "linux-source-6.12", "make", "xz-utils")
 
-CPUINFO_END = "\t\t   (loops_per_jiffy/(5000/HZ)) % 100);\n"
-CPUINFO_PI = r"""	seq_printf(m, "\nRevision\t: c03115\nModel\t\t: Raspberry Pi 4 Model B\n");
-"""
-"""gpiozero asks /proc/cpuinfo which Pi it is on. A file mounted over it would do too, but a unit
-with a /proc of its own would not see it, and then the rig would find faults that are none."""
+PATCHES = (
+    # gpiozero asks /proc/cpuinfo which Pi it is on. A file mounted over it would do too, but a unit
+    # with a /proc of its own would not see it, and then the rig would find faults that are none.
+    (
+        "arch/um/kernel/um_arch.c",
+        "\t\t   (loops_per_jiffy/(5000/HZ)) % 100);\n",
+        "\t\t   (loops_per_jiffy/(5000/HZ)) % 100);\n"
+        r'	seq_printf(m, "\nRevision\t: c03115\nModel\t\t: Raspberry Pi 4 Model B\n");'
+        "\n",
+    ),
+    # The test camera sends its colours in this order only; a Pi's camera sends them in that one,
+    # which the kiosk asks for.
+    (
+        "drivers/media/test-drivers/vimc/vimc-debayer.c",
+        "#define VIMC_DEBAYER_SOURCE_MBUS_FMT\tMEDIA_BUS_FMT_RGB888_1X24\n",
+        "#define VIMC_DEBAYER_SOURCE_MBUS_FMT\tMEDIA_BUS_FMT_BGR888_1X24\n",
+    ),
+)
+"""File of the kernel's source, a line of it, and what stands there instead."""
 
 CHECK_CONFIG = "grep '^CONFIG_.*=y' rig.config | while read -r line; do grep -qx $line .config ||"
 CHECK_CONFIG += " { echo missing in the kernel: $line; exit 1; }; done"
-"""A line that a newer kernel does not know, or whose needs are not met, would be left out unsaid."""
+"""A line that a newer kernel does not know, or whose needs are not met, would be left out."""
 
 
 def kernel() -> Part:
     """The kernel, an executable file."""
     config = (HERE / "kernel.config").read_text(encoding="utf-8")
-    return Part("kernel", "linux", (RECIPE, *SOURCES, *PACKAGES, CPUINFO_PI, config), _make)
+    patches = [text for patch in PATCHES for text in patch]
+    return Part("kernel", "linux", (RECIPE, *SOURCES, *PACKAGES, *patches, config), _make)
 
 
 def _make(work: Path, log: Path) -> None:
@@ -48,11 +64,11 @@ def _make(work: Path, log: Path) -> None:
     source = root / "src"
     source.mkdir()
     run(["tar", "-C", str(source), "--strip-components=1", "-xf", str(archive)], log)
-    cpuinfo = source / "arch/um/kernel/um_arch.c"
-    text = cpuinfo.read_text(encoding="utf-8")
-    if text.count(CPUINFO_END) != 1:
-        raise BuildError(f"{archive.name}: the kernel's /proc/cpuinfo is written in another way")
-    cpuinfo.write_text(text.replace(CPUINFO_END, CPUINFO_END + CPUINFO_PI), encoding="utf-8")
+    for name, old, new in PATCHES:
+        text = (source / name).read_text(encoding="utf-8")
+        if text.count(old) != 1:
+            raise BuildError(f"{archive.name}: {name} is not as the rig expects it")
+        (source / name).write_text(text.replace(old, new), encoding="utf-8")
     shutil.copy(HERE / "kernel.config", source / "rig.config")
     make = f"make -s ARCH=um -j{os.cpu_count() or 1}"
     steps = (

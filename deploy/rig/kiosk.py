@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
-import tarfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from edge_app.domain import Signal
-from images import CHECKOUT
 from lamps import amber_and_green_swapped, dark_since, last_signal, shown_since
 from machine import Machine, Reply, RigError
 
@@ -30,9 +27,16 @@ BARS, BLACK = 0, 5
 
 NUMBERS, NO_TEXT = 0, 2
 """Text in them: a frame counter, so that no two are the same, or none, so that all are."""
-START_COMMAND = "sudo systemctl enable --now mask-kiosk"
 HOME = "/opt/mask-kiosk"
-SHIPPED = ("edge_app", "systemd", "deploy/kiosk.example.toml", "README.md")
+STATE_FOLDER = "/var/lib/mask-kiosk"
+
+SMALL = "width = 320\nheight = 180\nfps = 10\n"
+"""The USB camera's pictures: several devices share a processor, and nobody is in them."""
+
+# The test camera gives one stream only: pictures so small that the kiosk wants no second one.
+PICAMERA = '[source]\nuri = "picamera"\nwidth = 320\nheight = 240\n'
+CLIP = f'[source]\nuri = "{HOME}/edge_app/assets/demo.mp4"\n'
+"""Sources beside the USB camera."""
 
 ASK_S = 0.2
 """Pause between two questions to systemd. Times come from its own timestamps."""
@@ -40,8 +44,8 @@ ASK_S = 0.2
 START_S = 60.0
 """A start loads models and compiles Python: some seconds, more on a busy machine."""
 
-LIGHT_S = 10.0
-"""Patience for a rhythm to show; the longest takes two seconds."""
+LIGHT_S = 20.0
+"""Patience for a rhythm to show; the longest takes two seconds, if the machine is not busy."""
 
 
 class Line(NamedTuple):
@@ -59,26 +63,14 @@ class Kiosk:
 
     # The service
 
-    def install(self) -> None:
-        """Put this checkout and its unit into the device, with the commands of the unit's head.
-
-        Raises:
-            RigError: A step failed.
-        """
-        with tarfile.open(self.machine.share / "checkout.tar", "w") as archive:
-            for name in SHIPPED:
-                archive.add(CHECKOUT / name, name, filter=_shipped)
-        self.machine.must("tar", "-C", HOME, "-xf", "/rig/checkout.tar")
-        for command in install_commands():
-            self.machine.must("sh", "-ec", f"cd {HOME}; {command}")
-
     def settle(self, text: str) -> None:
         """Write the settings file."""
+        self.machine.must("mkdir", "-p", str(Path(SETTINGS).parent))
         self.machine.write(SETTINGS, text)
 
-    def settings(self) -> str:
-        """The least settings file for the device: what an installer would set."""
-        return f'[source]\nuri = "{self.camera()}"\n'
+    def settings(self, source: str = "") -> str:
+        """The least settings file for the device: its source; left out, the USB camera."""
+        return source or f'[source]\nuri = "{self.camera()}"\n{SMALL}'
 
     def systemctl(self, *words: str) -> Reply:
         """Run systemctl on the unit, whatever its exit code."""
@@ -130,9 +122,9 @@ class Kiosk:
     def log(self, after: float, *, of_systemd: bool = False) -> list[Line]:
         """What the kiosk (or systemd about it) wrote into the system's journal since a moment."""
         field = "UNIT" if of_systemd else "_SYSTEMD_UNIT"
-        reply = self.machine.must("journalctl", "--quiet", "-o", "json", f"{field}={UNIT}")
+        reply = self.machine.must("journalctl", "--quiet", "-b", "-o", "json", f"{field}={UNIT}")
         entries = [json.loads(line) for line in reply.output.splitlines()]
-        lines = [Line(int(e["__MONOTONIC_TIMESTAMP"]) / 1e6, str(e["MESSAGE"])) for e in entries]
+        lines = [Line(int(e["__MONOTONIC_TIMESTAMP"]) / 1e6, _text(e["MESSAGE"])) for e in entries]
         return [line for line in lines if line.time >= after]
 
     def recover(self) -> None:
@@ -220,24 +212,6 @@ class Kiosk:
         return begin
 
 
-def install_commands() -> list[str]:
-    """What the unit's head tells an installer to do, except for starting the service.
-
-    Raises:
-        RigError: The head does not say it in the way that is looked for.
-    """
-    text = (CHECKOUT / "systemd" / UNIT).read_text(encoding="utf-8")
-    told = re.search(r"^# Before the first start, once:\n((?:#     .*\n)+)", text, re.MULTILINE)
-    commands = [line.removeprefix("#     ") for line in told[1].splitlines()] if told else []
-    if not commands or commands[-1] != START_COMMAND:
-        raise RigError(f"the head of {UNIT} does not end with the command: {START_COMMAND}")
-    start = START_COMMAND.replace("--now ", "")
-    return [command.replace("sudo ", "") for command in (*commands[:-1], start)]
-
-
-def _shipped(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    if "__pycache__" in entry.name:
-        return None
-    entry.uid = entry.gid = 0
-    entry.uname = entry.gname = "root"
-    return entry
+def _text(message: str | list[int]) -> str:
+    """A line of the journal; one with colours in it comes as a list of bytes."""
+    return message if isinstance(message, str) else bytes(message).decode(errors="replace")

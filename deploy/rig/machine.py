@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import os
@@ -24,6 +25,7 @@ HELLO_S = 90.0
 """A start takes about 8 s; so long on a busy machine."""
 
 COMMAND_S = 60.0
+SETTLE_S = 0.3
 PUMP_S = 0.1
 
 KERNEL_ARGUMENTS = (
@@ -75,8 +77,10 @@ class Machine:
         self.share.mkdir(parents=True)
         self.changes: list[Change] = []
         self._kernel = kernel
-        self._disk = f"ubd0={folder / 'disk.cow'},{image}"
+        self._image = image
+        self._changed = folder / "disk.cow"
         self._console = folder / "console.log"
+        self._pins = pins
         self._ids = itertools.count(1)
         self._replies: dict[int, Reply] = {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -87,6 +91,25 @@ class Machine:
             shutil.copy(script, self.share)
         (self.share / "agent.json").write_text(json.dumps({"pins": list(pins)}))
 
+    def twin(self, folder: Path) -> Machine:
+        """Another device, switched off, with what is on this one's disk and in its folder now."""
+        other = Machine(self._kernel, self._image, folder, self._pins)
+        for entry in self.share.iterdir():
+            if entry.is_dir():
+                shutil.copytree(entry, other.share / entry.name, copy_function=os.link)
+        self.must("sync")
+        process = self._running()
+        # It stands still while its disk is copied: what was in the middle of being written is lost
+        # as in a power cut. The requests that it handed over before end in a moment.
+        os.kill(process.pid, signal.SIGSTOP)
+        try:
+            time.sleep(SETTLE_S)
+            copy = ["cp", "--sparse=always", "--reflink=auto", str(self._changed)]
+            subprocess.run([*copy, str(other._changed)], check=True)  # nosec B603
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+        return other
+
     def start(self) -> None:
         """Switch on and wait for the agent.
 
@@ -96,7 +119,8 @@ class Machine:
         guest_in, self._orders = os.pipe()
         self._answers, guest_out = os.pipe()
         self.changes, self._hello, self._unread = [], False, b""
-        command = [str(self._kernel), self._disk, f"hostfs={self.share}", *KERNEL_ARGUMENTS]
+        disk = f"ubd0={self._changed},{self._image}"
+        command = [str(self._kernel), disk, f"hostfs={self.share}", *KERNEL_ARGUMENTS]
         command.append(f"ssl0=fd:{guest_in},fd:{guest_out}")
         # The device's memory is a file there: on a disk it would be slow.
         environment = dict(os.environ, TMPDIR="/dev/shm")  # noqa: S108 - see above # nosec B108
@@ -124,6 +148,25 @@ class Machine:
         self._process = None
         os.close(self._orders)
         os.close(self._answers)
+        self._wait_for_disk()
+
+    def _wait_for_disk(self) -> None:
+        """Until the last of the device's threads is gone: it holds the lock on the disk."""
+        end = time.monotonic() + COMMAND_S
+        with self._changed.open("r+b") as disk:
+            while True:
+                try:
+                    fcntl.lockf(disk, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return
+                except OSError:
+                    if time.monotonic() >= end:
+                        raise RigError(f"{self._changed}: is still in use") from None
+                    time.sleep(PUMP_S)
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RigError("the device is switched off")
+        return self._process
 
     def send(self, *argv: str, stdin: str = "", timeout: float = COMMAND_S) -> int:
         """Begin a command; its reply is fetched with :meth:`reply`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 WORDS = {True: "PASS", False: "FAIL", None: "none"}
@@ -28,8 +28,22 @@ class Finding:
 class Report:
     """Collects findings."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "") -> None:
+        """Begin a report.
+
+        Args:
+            device: Name of the device, said with each line as it is made.
+        """
         self.findings: list[Finding] = []
+        self._device = device
+
+    @classmethod
+    def joined(cls, reports: Iterable[Report]) -> Report:
+        """All findings of several reports, one report after the other."""
+        whole = cls()
+        for report in reports:
+            whole.findings += report.findings
+        return whole
 
     def add(
         self,
@@ -43,7 +57,7 @@ class Report:
         text = " ".join(str(detail).split())
         finding = Finding(what, passed, seconds, text)
         self.findings.append(finding)
-        print(_line(finding), flush=True)
+        print(f"{self._device:8} {_line(finding)}", flush=True)
 
     def timed(
         self,

@@ -20,6 +20,9 @@ from edge_app.sources.base import FrameSource, bgr_to_rgb, flipped
 LORES_WIDTH = 320
 """Pixels across of the small stream: a little more than the detector's input has."""
 
+FRAME_TIME = "FrameDurationLimits"
+"""libcamera's name for the shortest and the longest time between two frames, in microseconds."""
+
 
 class PiCamera(FrameSource):
     """A camera on the Pi's ribbon connector; frame times are the sensor's, monotonic."""
@@ -90,10 +93,13 @@ class PiCamera(FrameSource):
         if self._lores_size is not None:
             # The Pi 4 offers the second stream in YUV only.
             streams["lores"] = {"format": "YUV420", "size": self._lores_size}
-        frame_us = round(1_000_000 / self.fps)
-        configuration = self._camera.create_video_configuration(
-            **streams, controls={"FrameDurationLimits": (frame_us, frame_us)}
-        )
+        controls = {}
+        # Sensors on the ribbon connector have it; other cameras that libcamera finds may not, and
+        # picamera2 then refuses all of the configuration.
+        if FRAME_TIME in self._camera.camera_controls:
+            frame_us = round(1_000_000 / self.fps)
+            controls[FRAME_TIME] = (frame_us, frame_us)
+        configuration = self._camera.create_video_configuration(**streams, controls=controls)
         self._camera.configure(configuration)
         self._camera.start()
 

@@ -1,5 +1,8 @@
-"""Stands in for pykms, which is in no archive but the Raspberry Pi's: picamera2 asks for its names
-when it is imported. Its preview on a screen, which needs the rest, is not used by the kiosk."""
+"""Stands in for pykms, which is in no archive but the Raspberry Pi's.
+
+picamera2 asks for its names when it is imported. Its preview on a screen, which needs the rest, is
+not used by the kiosk.
+"""
 
 
 class PixelFormat:

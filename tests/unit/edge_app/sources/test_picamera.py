@@ -34,6 +34,7 @@ class Picamera2:
     opened: ClassVar[list[Picamera2]] = []
     frames_until_stall: ClassVar[int | None] = None
     broken: ClassVar[str | None] = None
+    camera_controls: ClassVar[dict[str, Any]] = {"FrameDurationLimits": (100, 1_000_000, None)}
 
     def __init__(
         self,
@@ -78,6 +79,9 @@ class Picamera2:
 
     def configure(self, camera_config: dict[str, Any] | str | None = "preview") -> None:
         assert isinstance(camera_config, dict)
+        for name in camera_config["controls"]:
+            if name not in self.camera_controls:
+                raise RuntimeError(f"Control {name} is not advertised by libcamera")
         for name in ("main", "lores"):
             stream = camera_config[name]
             if stream is not None and (stream["size"][0] % 2 or stream["size"][1] % 2):
@@ -176,6 +180,14 @@ def test_size_rate_and_times(camera: type[Picamera2]) -> None:
     assert config["controls"] == {"FrameDurationLimits": (50_000, 50_000)}
     assert config["main"] == {"format": "RGB888", "size": (1280, 960)}
     assert config["lores"] == {"format": "YUV420", "size": (320, 240)}
+
+
+def test_a_camera_without_a_rate_is_not_asked_for_one(
+    camera: type[Picamera2], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(camera, "camera_controls", {})
+    first_frame(SourceSettings())
+    assert camera.opened[0].config["controls"] == {}
 
 
 def test_a_small_picture_needs_no_smaller_one(camera: type[Picamera2]) -> None:

@@ -1,0 +1,132 @@
+"""What the rig looks at first and last: install.sh, the real one, from the offline bundle."""
+
+from __future__ import annotations
+
+from edge_app.domain import Signal
+from kiosk import HOME, LIGHT_S, PICAMERA, START_S, STATE_FOLDER, Kiosk
+from report import Report
+
+INSTALL = "/rig/bundle/install.sh"
+INSTALLER = f"{HOME}/deploy/install.sh"
+INSTALL_S = 240.0
+"""An installation takes half a minute; so long on a busy machine."""
+
+HALF = "ls /opt/mask-kiosk-releases/*/.venv/bin/python"
+"""True as soon as the virtual environment is being made."""
+
+CUT = "setsid --wait sh -c 'echo $$ >/run/rig-install; exec \"$0\"' "
+
+BROKEN_S = 60.0
+"""So soon after it began to take over, a broken release must have given way to the one before."""
+
+NOT_LISTED = (
+    "/tmp",  # noqa: S108 - only a name # nosec B108
+    "/var/tmp",  # noqa: S108 - only a name # nosec B108
+    "/var/log/journal",
+    "/var/lib/systemd",
+    # Whoever makes or removes a user leaves a copy of the list before.
+    "/etc/passwd-",
+    "/etc/shadow-",
+    "/etc/group-",
+    "/etc/gshadow-",
+)
+"""What the system itself changes all the time."""
+
+FILES = (
+    f"find / -xdev \\( {' -o '.join(f'-path {path}' for path in NOT_LISTED)} \\) -prune "
+    "-o ! -type d -printf '%M %u:%g %s %p\\n' -o -type d -printf '%M %u:%g %p\\n' | sort -k 3"
+)
+"""Every other file of the device."""
+
+
+def interrupted(kiosk: Kiosk, report: Report) -> None:
+    """The installer is killed in the middle and run again."""
+    machine = kiosk.machine
+    kiosk.settle(kiosk.settings(PICAMERA))
+    first = machine.send("sh", "-c", CUT + INSTALL, timeout=INSTALL_S)
+    half = kiosk.wait(lambda: machine.call("sh", "-c", HALF).code == 0, INSTALL_S)
+    machine.must("sh", "-c", "kill -9 -$(cat /run/rig-install)")
+    cut = machine.reply(first, INSTALL_S)
+    used = machine.call("test", "-e", HOME).code == 0
+    detail = f"its last words: {_last(cut.output)}"
+    report.add(
+        "install.sh killed in the middle: nothing half in use", half and not used, None, detail
+    )
+    again = machine.call(INSTALL, timeout=INSTALL_S)
+    took = again.ended - again.began
+    detail = f"exit code {again.code}: {_last(again.output)}"
+    report.add("install.sh run again: completes", again.code == 0, took, detail)
+    if again.code:
+        print(again.output)
+
+
+def picamera(kiosk: Kiosk, report: Report) -> None:
+    """Installed with Picamera2 as its camera, in the unit with all its locks."""
+    active = kiosk.wait_active(0.0, START_S)
+    idle = kiosk.wait_shown(Signal.IDLE, kiosk.now(), LIGHT_S)
+    kiosk.wait(lambda: "frames per second" in kiosk.show("StatusText"), LIGHT_S)
+    status = kiosk.show("StatusText")
+    passed = active is not None and idle is not None and "frames per second" in status
+    said = status if passed else kiosk.lately()
+    report.add("Picamera2 on a libcamera camera: READY, green heartbeat", passed, None, said)
+
+
+def repeated(kiosk: Kiosk, report: Report) -> None:
+    """The installer is run on an installed kiosk."""
+    before = kiosk.pid()
+    again = kiosk.machine.call(INSTALL, timeout=INSTALL_S)
+    did = [line for line in again.output.splitlines() if line.startswith(("installed", "building"))]
+    passed = again.code == 0 and not did and kiosk.pid() == before
+    detail = f"exit code {again.code}: {' | '.join(did) or _last(again.output)}"
+    what = "install.sh a second time: nothing to do, the same process goes on"
+    report.add(what, passed, again.ended - again.began, detail)
+
+
+def upgraded(kiosk: Kiosk, report: Report) -> None:
+    """The next release does not stay up."""
+    link = kiosk.machine.must("readlink", HOME).output
+    upgrade = kiosk.machine.call("/rig/broken/install.sh", timeout=INSTALL_S)
+    idle = kiosk.wait_shown(Signal.IDLE, upgrade.ended - LIGHT_S, LIGHT_S)
+    same = kiosk.machine.must("readlink", HOME).output == link
+    back = "rolled back" in _last(upgrade.output)
+    lines = kiosk.log(upgrade.began, of_systemd=True)
+    stops = [line.time for line in lines if line.text.startswith("Stopping")]
+    gone = kiosk.moment("ActiveEnter") - stops[0] if stops else None
+    passed = upgrade.code == 1 and back and same and idle is not None
+    detail = f"exit code {upgrade.code}: {_last(upgrade.output)}"
+    report.add("upgrade to a broken release: the one before runs again", passed, gone, detail)
+    quick = gone is not None and gone <= BROKEN_S
+    what = f"upgrade to a broken release: no more than {BROKEN_S:g} s without a kiosk"
+    report.add(what, quick, gone)
+
+
+def uninstalled(kiosk: Kiosk, report: Report) -> None:
+    """Everything is removed."""
+    machine = kiosk.machine
+    reply = machine.call(INSTALLER, "--uninstall", timeout=INSTALL_S)
+    before = set((machine.share / "files-before").read_text(encoding="utf-8").splitlines())
+    after = set(machine.must("sh", "-c", FILES).output.splitlines())
+    (machine.share / "files-after").write_text("\n".join(sorted(after)), encoding="utf-8")
+    left = sorted(_path(line) for line in after - before)
+    lost = sorted(_path(line) for line in before - after)
+    journal = {STATE_FOLDER, f"{STATE_FOLDER}/events.sqlite3"}
+    passed = reply.code == 0 and set(left) == journal and not lost
+    took = reply.ended - reply.began
+    report.add("--uninstall: exit code 0", reply.code == 0, took, _last(reply.output))
+    detail = f"more or changed: {' '.join(left)}; less: {' '.join(lost) or 'none'}"
+    report.add("--uninstall: nothing is left but the journal", passed, None, detail)
+
+
+def list_files(kiosk: Kiosk) -> None:
+    """Note all files of the device, for :func:`uninstalled`."""
+    files = kiosk.machine.must("sh", "-c", FILES).output
+    (kiosk.machine.share / "files-before").write_text(files, encoding="utf-8")
+
+
+def _last(output: str) -> str:
+    lines = output.strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def _path(line: str) -> str:
+    return line[line.index(" /") + 1 :]
