@@ -66,7 +66,7 @@ try_layer() {
   inside "$out" nmcli --offline connection modify connection.id kiosk \
     <"$out/etc/NetworkManager/system-connections/kiosk.nmconnection" >"$out/tmp/read-back"
   wanted "NetworkManager reads it" grep -qx 'ssid=Front door 5G' "$out/tmp/read-back"
-  wanted "two lamps on one pin: the build ends" sh -c "PIN_RED=27 '$here/tests/device/try_image.sh' hook '$suite' 2>&1 | grep -q 'must differ'"
+  wanted "two lamps on one pin: the build ends" sh -c "PIN_RED=27 '$here/tests/device/try_image.sh' hook '$suite' 2>&1 | grep 'must differ' >/dev/null"
   wanted "the bundle is gone from the root" test ! -e "$out/var/tmp/mask-kiosk-bundle"
   say "size: $(du -sm --one-file-system "$out" | cut -f1) MB"
 }
