@@ -112,7 +112,8 @@ def test_the_package_takes_over_from_install_sh(package: Path, tmp_path: Path) -
     assert code == 0, lines
     code, lines = debian.run("dpkg", "-i", "/kiosk.deb")
     assert code == 0, lines
-    units = {path for path in debian.files() if path.endswith("/mask-kiosk.service")}
+    found = {path for path in debian.files() if path.endswith("/mask-kiosk.service")}
+    units = {path for path in found if path.startswith(("usr/lib/systemd/", "etc/"))}
     assert units == {
         "usr/lib/systemd/system/mask-kiosk.service",
         "etc/systemd/system/multi-user.target.wants/mask-kiosk.service",
