@@ -19,10 +19,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edge_app.errors import KioskError
+from edge_app.errors import KioskError, ModelStoreError
 from edge_app.store.changes import change
 from edge_app.store.going_back import damage, go_back, named
-from edge_app.store.layout import SHORT, has_unconfirmed, names, store_folder
+from edge_app.store.layout import SHORT, names, store_folder, unconfirmed
 from edge_app.store.record import MAX_STARTS, Record
 from edge_app.store.service import Look, look_when_calm
 
@@ -47,7 +47,7 @@ def ready(store: Path, ask: Callable[[], Look | None] = look_when_calm) -> int:
     Returns:
         0; 1 if something could not be done.
     """
-    seen = ask() if has_unconfirmed(store) else None
+    seen = ask() if unconfirmed(store) else None
     if seen is None or not seen.models:
         return 0
 
@@ -73,11 +73,19 @@ def _before_start(store: Path, name: str) -> None:
     why = damage(store, name, active.version)
     if why is None and not active.confirmed and active.starts >= MAX_STARTS:
         why = f"the kiosk did not work in {active.starts} starts with it"
+
+    def count(record: Record) -> Record | None:
+        return record.started() if record.active == active else None
+
     if why is not None:
-        after = go_back(store, name, active.version, why)
+        try:
+            after = go_back(store, name, active.version, why)
+        except ModelStoreError:  # nothing to go back to: the kiosk is to know that, and to linger
+            change(store, name, count)
+            raise
         log.error("%s %s is rolled back to %s: %s", name, active.version[:SHORT], named(after), why)
     elif not active.confirmed:
-        change(store, name, lambda r: r.started() if r.active == active else None)
+        change(store, name, count)
 
 
 def _each(store: Path, work: Callable[[Path, str], None]) -> int:
