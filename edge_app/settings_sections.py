@@ -91,8 +91,8 @@ class DetectorSettings:
 
     bundle: str = setting(
         "face_detector",
-        "Detector: the name of a shipped or installed model bundle, or the path of a .tflite file, or of "
-        "YuNet's .onnx file.",
+        "Detector: the name of a shipped or installed model bundle, or the path of a .tflite file, "
+        "or of YuNet's .onnx file.",
         low=1,
         high=1000,
     )
