@@ -1,11 +1,11 @@
 """Kills ``models install`` at a step: ``python -m tests.model_killer STORE KEYS SHIPPED``.
 
-Reads orders, a line each: ``install BUNDLE WAY N`` or ``rollback NAME WAY N``. Every order is
-carried out in a child of its own (forked, so that no Python starts), in which the N-th call of
-the operating system that changes or reads the store ends it: ``before`` the call, in the middle of
-a write (``torn``), ``after`` it; or ``stop``s it before the call, for whoever wants to look at the disk
-at that moment. Answers ``killed CALL``, ``stopped CALL PID`` or ``finished``, and ``over`` once the
-child is gone.
+Reads orders, a line each: COMMAND (``install`` or ``rollback``), BUNDLE or NAME, WAY and N, with
+tabs between them. Each is carried out in a child of its own (forked, so that no Python starts), in
+which the N-th call of the operating system that changes or reads the store ends it: ``before`` the
+call, in the middle of a write (``torn``), ``after`` it; or ``stop``s it before the call, for
+whoever wants to look at the disk at that moment. Answers ``killed CALL``, ``stopped CALL PID`` or
+``finished``, and ``over`` once the child is gone.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from edge_app.errors import KioskError
 from edge_app.store import install as installing
 from edge_app.store import service
 from edge_app.vision import bundle
@@ -61,28 +62,36 @@ def arm(way: str, number: int, tell: Callable[[str], None]) -> None:
         setattr(os, name, wrapped(name, getattr(os, name)))
 
 
+def obey(command: str, what: Path, way: str, number: int, folders: tuple[Path, Path]) -> None:
+    """Carry out an order as far as it gets; never returns."""
+    write, (store, keys) = os.write, folders
+
+    def tell(text: str) -> None:
+        write(1, f"{text}\n".encode())
+
+    arm(way, number, tell)
+    try:
+        if command == "install":
+            installing.install(what, store, keys, io.StringIO(), lambda *_: "")
+        else:
+            installing.rollback(what.name, store, io.StringIO())
+        tell("finished")
+    except KioskError as error:
+        tell(f"failed {error}")
+    finally:
+        os._exit(0)
+
+
 def main(store: Path, keys: Path, shipped: Path) -> None:
     bundle.MODELS_DIR = shipped
     service.look = lambda: None
-    out = os.dup(1)
     for line in sys.stdin:
         command, what, way, number = line.rstrip("\n").split("\t")
         child = os.fork()
         if child == 0:
-            write = os.write
-            arm(way, int(number), lambda text: write(out, f"{text}\n".encode()))
-            try:
-                if command == "install":
-                    installing.install(Path(what), store, keys, io.StringIO(), lambda *_: "")
-                else:
-                    installing.rollback(what, store, io.StringIO())
-                write(out, b"finished\n")
-            except Exception as error:
-                write(out, f"failed {error}\n".encode())
-            finally:
-                os._exit(0)
+            obey(command, Path(what), way, int(number), (store, keys))
         os.waitpid(child, 0)
-        os.write(out, b"over\n")
+        os.write(1, b"over\n")
 
 
 if __name__ == "__main__":

@@ -170,7 +170,7 @@ def test_a_kill_during_the_self_test_leaves_the_old_model(models: Models, root: 
 def test_a_power_cut_at_each_step_leaves_the_old_or_the_new_model(
     models: Models, card: Card, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The disk as it is at that moment, without what only the memory knows (no sync, no unmount)."""
+    """The disk as it is at that moment, without what only the memory knows: nothing is synced."""
     models.store = card.folder / "store"
     monkeypatch.setenv("MASK_KIOSK_MODELS", str(models.store))
     put_in(models, models.bundle(change={"made_by": "old"}))
