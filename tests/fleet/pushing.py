@@ -20,7 +20,7 @@ from tests.fleet.roots import ROOT, Root, make_keys
 PLAYBOOKS = ROOT / "deploy/update"
 
 CLIP = "/var/lib/clip.avi"
-CLIP_FPS, CLIP_S = 5, 600
+CLIP_FPS, CLIP_S = 2, 1800
 """Longer than any test: a clip that ends would end the kiosk."""
 
 SETTINGS = f"""

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,17 +36,30 @@ DEBIAN = ("python3-numpy", "python3-opencv", "python3-cryptography", "python3-ve
 
 
 @pytest.fixture(scope="module")
-def bundle(root: Path) -> Path:
+def bundle(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The real offline bundle for this machine."""
     found("dpkg")
     for name in DEBIAN:
         done = subprocess.run(["dpkg", "--status", name], capture_output=True, check=False)
         if done.returncode and os.environ.get("MASK_KIOSK_REQUIRE_SHARED") != "1":
             pytest.skip(f"needs Debian's {name}: apt install {' '.join(DEBIAN)}")
-    subprocess.run(
-        ["bash", "deploy/bundle/make.sh", "x86_64"], cwd=root, check=True, capture_output=True
+        assert done.returncode == 0, f"MASK_KIOSK_REQUIRE_SHARED=1, but there is no {name}"
+    # Of a copy: another test may be making one of the checkout at this moment.
+    copy = tmp_path_factory.mktemp("bundle")
+    for name in ("deploy", "docs", "edge_app", "systemd"):
+        shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml"):
+        shutil.copy(root / name, copy)
+    done = subprocess.run(
+        ["bash", "deploy/bundle/make.sh", platform.machine()],
+        cwd=copy,
+        env={**os.environ, "PIP": f"{sys.executable} -m pip", "SOURCE_DATE_EPOCH": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    (made,) = (root / "build/dist").glob(f"mask-kiosk-{FIRST}-offline-*86*.tar.gz")
+    assert done.returncode == 0, done.stderr
+    (made,) = (copy / "build/dist").glob("*.tar.gz")
     return made
 
 
@@ -232,3 +247,16 @@ def test_what_is_no_bundle_touches_nobody(kiosks: Kiosks, tmp_path: Path) -> Non
         assert push.code != 0
         assert why in " ".join(push.output.split())
         assert push.changed == {CANARY: 0}
+
+
+def test_a_canary_that_cannot_be_reached_stops_everything(
+    kiosks: Kiosks, signer: Signer, tmp_path: Path
+) -> None:
+    kiosks[CANARY].stop()
+    before = process(kiosks, REST[0])
+    model = signer.bundle(MODELS_DIR, tmp_path / "new", MODEL, "the third one")
+    push = kiosks.push("models", bundle=model, watch_s=0)
+    assert push.code != 0
+    assert set(push.recap) == {CANARY}
+    assert push.recap[CANARY].unreachable == 1
+    assert process(kiosks, REST[0]) == before
