@@ -30,7 +30,7 @@ from arm64_system import (
     environment,
     root,
 )
-from cache import BuildError, Part
+from cache import BuildError, Part, cpu_seconds
 from report import Report
 
 NOT_COVERED = """\
@@ -52,11 +52,13 @@ def main() -> int:
     try:
         if options.no_build:
             _require_built()
-        else:
-            _build()
-        if options.build_only:
-            return 0
-        return _compare(begin)
+            return _compare(begin)
+        refused = _build()
+        if not options.build_only:
+            return _compare(begin)
+        for line in refused:
+            print(f"rig: FAIL: {line}", file=sys.stderr)
+        return 1 if refused else 0
     except BuildError as error:
         print(f"rig: {error}", file=sys.stderr)
         return 2
@@ -73,25 +75,27 @@ def _require_built() -> None:
         raise BuildError(f"not built yet: {', '.join(absent)}; run: make rig-arm64")
 
 
-def _build() -> None:
+def _build() -> list[str]:
+    """Make what is missing; which requirements the device's pip refused, a line each."""
     if not all(part.path.exists() for system in SYSTEMS for part in (emulator(), root(system))):
         check_host()
     emulator().built()
     with ThreadPoolExecutor(len(SYSTEMS)) as pool:
-        for done in [pool.submit(_build_one, system) for system in SYSTEMS]:
-            done.result()
+        return [line for lines in pool.map(_build_one, SYSTEMS) for line in lines]
 
 
-def _build_one(system: System) -> None:
+def _build_one(system: System) -> list[str]:
+    refused = []
     for part in _parts(system):
         try:
             part.built()
-        except UnfitError:
-            continue  # A finding: tried again, and told, when the claims are looked at.
+        except UnfitError as error:  # A finding, told again when the claims are looked at.
+            refused.append(f"{system.suite}: {error}")
+    return refused
 
 
 def _compare(begin: float) -> int:
-    built = time.monotonic()
+    built, used = time.monotonic(), cpu_seconds()
     report = Report()
     with tempfile.TemporaryDirectory(prefix="rig-arm64-") as name:
         folder = Path(name)
@@ -101,7 +105,8 @@ def _compare(begin: float) -> int:
                 done.result()
     end = time.monotonic()
     print(f"\n{report.table()}\n\n{NOT_COVERED}")
-    print(f"built in {built - begin:.0f} s, looked at in {end - built:.0f} s")
+    cpu = f"{used:.0f} and {cpu_seconds() - used:.0f} s of processor time"
+    print(f"built in {built - begin:.0f} s, looked at in {end - built:.0f} s ({cpu})")
     return 0 if report.passed else 1
 
 

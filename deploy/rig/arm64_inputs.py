@@ -11,7 +11,7 @@ from edge_app.domain import Image
 from edge_app.settings import Settings
 from edge_app.sources import open_source
 from edge_app.vision.bundle import load_bundle
-from edge_app.vision.detector import Detector
+from edge_app.vision.detector import BundleDetector
 from edge_app.vision.geometry import letterbox, square_crop
 
 EVERY = 12
@@ -31,7 +31,7 @@ def write_inputs(path: Path) -> int:
         How many there are.
     """
     settings = Settings()
-    finder = Detector(load_bundle(settings.detector.bundle, "detect"))
+    finder = BundleDetector(load_bundle(settings.detector.bundle, "detect"))
     judge = load_bundle(settings.classifier.bundle, "classify").card
     frames: list[Image] = []
     crops: list[Image] = []
@@ -72,7 +72,7 @@ def one_face() -> Image:
         ValueError: There is none.
     """
     settings = Settings()
-    finder = Detector(load_bundle(settings.detector.bundle, "detect"))
+    finder = BundleDetector(load_bundle(settings.detector.bundle, "detect"))
     with open_source(str(CLIP), settings.source) as source:
         while (frame := source.read()) is not None:
             if len(finder.detect(frame.image)) == 1:

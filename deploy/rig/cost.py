@@ -16,6 +16,7 @@ import json
 import re
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -142,13 +143,17 @@ class Counting:
         return self._count("call", name, str(self._scene))
 
     def _count(self, *what: str) -> dict[str, int]:
-        counts = {}
         self.said = self.counter.prepare(next(iter(figures.BOARDS)), [str(GUEST), "0", *what])
-        for core in figures.BOARDS:
+
+        def one(core: str) -> int:
             few, many = (
                 self.counter.count(core, [str(GUEST), str(calls), *what]) for calls in (FEW, MANY)
             )
-            counts[core] = figures.per_call(few, many, MANY - FEW)
+            return figures.per_call(few, many, MANY - FEW)
+
+        with ThreadPoolExecutor(len(figures.BOARDS)) as pool:
+            counts = dict(zip(figures.BOARDS, pool.map(one, figures.BOARDS), strict=True))
+        print(f"counted {' '.join(what[:2])}: {counts}", flush=True)
         return counts
 
 

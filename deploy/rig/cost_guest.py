@@ -31,12 +31,12 @@ def call(name: str, scene: Path) -> Callable[[], object]:
     from edge_app.settings import Settings
     from edge_app.vision.bundle import load_bundle
     from edge_app.vision.classifier import Classifier
-    from edge_app.vision.detector import Detector
+    from edge_app.vision.detector import BundleDetector
 
     cv2.setNumThreads(1)
     settings = Settings()
     image = np.load(scene)
-    detector = Detector(load_bundle(settings.detector.bundle, "detect"))
+    detector = BundleDetector(load_bundle(settings.detector.bundle, "detect"))
     faces = detector.detect(image)
     if len(faces) != 1:
         raise SystemExit(f"{scene}: {len(faces)} faces instead of one")

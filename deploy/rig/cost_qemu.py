@@ -69,7 +69,7 @@ class Counter:
     def __init__(self, folder: Path) -> None:
         self._base, self._venv = root(SYSTEM).built(), environment(SYSTEM, DEVICE).built()
         self._tools = counter().built()
-        self._log, self._compiled = folder / "log", folder / "compiled"
+        self._folder, self._compiled = folder, folder / "compiled"
 
     def version(self) -> str:
         """QEMU's version."""
@@ -95,10 +95,11 @@ class Counter:
             BuildError: It failed.
         """
         plugin = f"{self._tools / Path(PLUGIN).name},inline=on"
-        qemu = [*self._qemu(), "-plugin", plugin, "-d", "plugin", "-D", str(self._log)]
+        log = self._folder / f"{core}.log"
+        qemu = [*self._qemu(), "-plugin", plugin, "-d", "plugin", "-D", str(log)]
         command = emulated(self._base, core, self._python, words, qemu)
         self._run(command, {"PYTHONPYCACHEPREFIX": str(self._compiled)})
-        return parse_count(self._log.read_text(encoding="utf-8"))
+        return parse_count(log.read_text(encoding="utf-8"))
 
     @property
     def _python(self) -> Path:

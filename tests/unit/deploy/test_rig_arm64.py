@@ -94,4 +94,4 @@ def test_a_wheel_that_does_not_exist_is_a_finding_and_no_network_is_not(
 
         monkeypatch.setattr(system, "run", fail)
         with pytest.raises(error):
-            system._download(system.SYSTEMS[0], [tmp_path / "r.txt"], tmp_path, tmp_path / "log")
+            system._pip(system.SYSTEMS[0], ["download"], [tmp_path / "r.txt"], tmp_path / "log")
