@@ -28,7 +28,7 @@ import plan
 from cache import BuildError, cpu_seconds
 from debian import check_host
 from edge_app.settings import IndicatorSettings
-from machine import Machine
+from machine import MEMORY_FOLDER, MEMORY_MB, Machine
 
 FOLDER = bundle.CHECKOUT / "build" / "rig"
 
@@ -73,6 +73,9 @@ def _run(then: Mapping[str, Sequence[plan.Check]], *, build: bool) -> int:
         if not build:
             raise BuildError(f"not built yet: {', '.join(absent)}; run: make rig")
         check_host()
+    need, free = len(then) * MEMORY_MB, shutil.disk_usage(MEMORY_FOLDER).free >> 20
+    if free < need:
+        raise BuildError(f"needs {need} MB free in {MEMORY_FOLDER}, there are {free}")
     program, image, _ = (part.built() for part in parts)
     folder = FOLDER / "run"
     shutil.rmtree(folder, ignore_errors=True)

@@ -18,8 +18,11 @@ from typing import Any
 
 from lamps import Change
 
-MEMORY = "512M"
+MEMORY_MB = 512
 """As the smallest Raspberry Pi that the kiosk is meant for."""
+
+MEMORY_FOLDER = "/dev/shm"  # noqa: S108 - see below # nosec B108
+"""The device's memory is a file there: on a disk it would be slow."""
 
 HELLO_S = 90.0
 """A start takes about 8 s; so long on a busy machine."""
@@ -29,7 +32,7 @@ SETTLE_S = 0.3
 PUMP_S = 0.1
 
 KERNEL_ARGUMENTS = (
-    f"mem={MEMORY}",
+    f"mem={MEMORY_MB}M",
     "root=/dev/ubda",
     "rootfstype=ext4",
     "rw",
@@ -122,8 +125,7 @@ class Machine:
         disk = f"ubd0={self._changed},{self._image}"
         command = [str(self._kernel), disk, f"hostfs={self.share}", *KERNEL_ARGUMENTS]
         command.append(f"ssl0=fd:{guest_in},fd:{guest_out}")
-        # The device's memory is a file there: on a disk it would be slow.
-        environment = dict(os.environ, TMPDIR="/dev/shm")  # noqa: S108 - see above # nosec B108
+        environment = dict(os.environ, TMPDIR=MEMORY_FOLDER)
         with self._console.open("ab") as console:
             self._process = subprocess.Popen(  # a list of arguments made here, no shell # nosec B603
                 command,
