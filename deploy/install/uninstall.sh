@@ -38,7 +38,10 @@ remove_system_files() {
     remove_file "${pair#* }"
   done
   rm -rf "$UNIT_FILE.d"
-  rmdir --ignore-fail-on-non-empty /etc/sysusers.d 2>/dev/null || true
+  # Most Debians have no such folder before.
+  if ! dpkg -S /etc/sysusers.d >/dev/null 2>&1; then
+    rmdir --ignore-fail-on-non-empty /etc/sysusers.d 2>/dev/null || true
+  fi
   if systemd_runs; then
     systemctl daemon-reload
     systemctl reset-failed "$UNIT" 2>/dev/null || true
