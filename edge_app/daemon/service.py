@@ -23,7 +23,7 @@ from edge_app.settings import Settings
 from edge_app.sinks.indicator import open_indicator
 from edge_app.sinks.journal import journal_path
 from edge_app.sinks.opening import open_sinks
-from edge_app.store.layout import has_unconfirmed
+from edge_app.store.layout import has_unconfirmed, store_folder
 from edge_app.systemd import Notifier, is_service
 from edge_app.trial import build_tried_pipeline
 
@@ -172,7 +172,10 @@ def _is_of_unconfirmed(error: KioskError) -> bool:
 
     Outside of a service nobody counts starts, and nobody starts again.
     """
-    return is_service() and isinstance(error, MODEL_FAULTS) and has_unconfirmed()
+    store = store_folder()
+    if store is None or not is_service() or not isinstance(error, MODEL_FAULTS):
+        return False
+    return has_unconfirmed(store)
 
 
 @contextmanager

@@ -4,9 +4,10 @@
     python -m edge_app.store.boot ready              ExecStartPost=, after READY=1
 
 *before-start* looks at every installed model: one that is damaged, or that was never confirmed and
-did not bring the kiosk to READY in :data:`~edge_app.store.record.MAX_STARTS` starts, gives way to
-the version before, with a line in the system's journal. *ready* confirms the new models that the
-kiosk is ready with. The kiosk itself cannot write the store.
+did not let the kiosk work in :data:`~edge_app.store.record.MAX_STARTS` starts, gives way to
+the version before, with a line in the system's journal. *ready* confirms the new models with which
+the kiosk still works some seconds after READY: one may crash on its third picture. The kiosk itself
+cannot write the store.
 
 Neither keeps the kiosk from starting: the unit ignores their exit codes.
 """
@@ -21,9 +22,9 @@ from pathlib import Path
 from edge_app.errors import KioskError
 from edge_app.store.changes import change
 from edge_app.store.going_back import damage, go_back, named
-from edge_app.store.layout import SHORT, names, store_folder
+from edge_app.store.layout import SHORT, has_unconfirmed, names, store_folder
 from edge_app.store.record import MAX_STARTS, Record
-from edge_app.store.service import Look, look
+from edge_app.store.service import Look, look_when_calm
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +38,16 @@ def before_start(store: Path) -> int:
     return _each(store, _before_start)
 
 
-def ready(store: Path, ask: Callable[[], Look | None] = look) -> int:
-    """Confirm the versions that the kiosk is ready with.
+def ready(store: Path, ask: Callable[[], Look | None] = look_when_calm) -> int:
+    """Confirm the versions that the kiosk works with.
+
+    Waits only where there is something to confirm. When the kiosk ends meanwhile, systemd ends this
+    process too.
 
     Returns:
         0; 1 if something could not be done.
     """
-    seen = ask()
+    seen = ask() if has_unconfirmed(store) else None
     if seen is None or not seen.models:
         return 0
 
@@ -68,7 +72,7 @@ def _before_start(store: Path, name: str) -> None:
         return
     why = damage(store, name, active.version)
     if why is None and not active.confirmed and active.starts >= MAX_STARTS:
-        why = f"the kiosk was not ready in {active.starts} starts with it"
+        why = f"the kiosk did not work in {active.starts} starts with it"
     if why is not None:
         after = go_back(store, name, active.version, why)
         log.error("%s %s is rolled back to %s: %s", name, active.version[:SHORT], named(after), why)

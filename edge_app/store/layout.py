@@ -110,11 +110,8 @@ def active_model(name: str, store: Path | None = None) -> Path | None:
     return model
 
 
-def has_unconfirmed() -> bool:
-    """Whether a version counts that the kiosk was never ready with."""
-    store = store_folder()
-    if store is None:
-        return False
+def has_unconfirmed(store: Path) -> bool:
+    """Whether a version counts that the kiosk was never seen to work with."""
     for name in names(store):
         try:
             active = read_record(store, name).active

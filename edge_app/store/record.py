@@ -18,7 +18,7 @@ KEPT = 3
 """Versions that are remembered, and whose files are kept: the active one and two before."""
 
 MAX_STARTS = 3
-"""Starts of the kiosk that an unconfirmed version gets to become ready."""
+"""Starts of the kiosk that an unconfirmed version gets to show that it works."""
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 """What an installed model may be called: it becomes part of paths."""
@@ -35,7 +35,7 @@ class Entry:
         installed: When, UTC, ``2026-11-28T22:00:00Z``.
         key: Id of the key that signed it.
         comment: The signature's trusted comment.
-        confirmed: Whether the kiosk was ready with it once.
+        confirmed: Whether the kiosk was seen to work with it.
         starts: Of the kiosk, since it was last switched to, while not confirmed.
     """
 
@@ -75,7 +75,7 @@ class Record:
         return Record(self.name, (entry, *others)[:KEPT])
 
     def confirmed(self) -> Record:
-        """After the kiosk was ready with the active version."""
+        """After the kiosk was seen to work with the active version."""
         return self._with_active(confirmed=True, starts=0)
 
     def started(self) -> Record:
@@ -84,7 +84,7 @@ class Record:
         return self._with_active(starts=self.active.starts + 1)
 
     def excused(self) -> Record:
-        """After the kiosk was ready, but with other models: those starts do not count."""
+        """After the kiosk worked, but with other models: those starts do not count."""
         return self._with_active(starts=0)
 
     def rolled_back(self, undone: Undone | None = None) -> Record:

@@ -45,6 +45,7 @@ class Look:
 
     Attributes:
         state: systemd's ``ActiveState``.
+        is_up: Whether the kiosk has said READY and runs, also while the unit's ExecStartPost does.
         process: Of the kiosk; 0 when there is none.
         status: What the kiosk told last.
         rate: Frames per second, by that line.
@@ -52,6 +53,7 @@ class Look:
     """
 
     state: str
+    is_up: bool
     process: int
     status: str
     rate: float
@@ -67,7 +69,7 @@ class Look:
 
         A kiosk whose settings name other models cannot show whether it works with this one.
         """
-        if self.state != "active":
+        if not self.is_up:
             return f"the service is {self.state}{f' ({self.status})' if self.status else ''}"
         if not self.models:
             return f"the kiosk does not say which models it uses ({self.status or 'no status'})"
@@ -93,8 +95,10 @@ def look(ask: Ask = output_of) -> Look | None:
             part.split(" ", 1) for part in found["models"].split(", ") if part.count(" ") == 1
         )
     process = told.get("MainPID", "0")
+    state = told.get("ActiveState", "")
     return Look(
-        told.get("ActiveState", ""),
+        state,
+        state == "active" or (state, told.get("SubState")) == ("activating", "start-post"),
         int(process) if process.isdigit() else 0,
         status,
         float(found["rate"]) if found is not None else 0.0,
@@ -134,3 +138,20 @@ def wait_until_healthy(
             return None
         sleep(LOOK_S)
     return trouble or f"it did not go on working for {CALM_S:g} s in one process"
+
+
+def look_when_calm(
+    ask: Ask = output_of, sleep: Callable[[float], None] = time.sleep
+) -> Look | None:
+    """Look at a kiosk that is up, and again after :data:`CALM_S`.
+
+    Returns:
+        The second look; None if it is not the same process, which still works.
+    """
+    first = look(ask)
+    if first is None or not first.is_up:
+        return None
+    sleep(CALM_S)
+    second = look(ask)
+    works = second is not None and second.is_up and second.process == first.process
+    return second if works and second is not None and second.rate > 0 else None

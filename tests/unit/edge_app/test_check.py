@@ -48,6 +48,8 @@ def test_everything_in_order_is_one_line_per_check_and_exit_code_0(ready: Settin
         "detector kernels",
         "classifier bundle",
         "classifier kernels",
+        "installed models",
+        "model keys",
         "source",
         "pins",
         "network",

@@ -112,7 +112,8 @@ def test_a_self_test_runs_in_a_child_and_says_how_close_it_is(models: Models) ->
 
 
 def test_a_self_test_that_fails_arrives_in_the_words_of_the_child(models: Models) -> None:
-    bundle, other = models.bundle(), models.bundle(change={"thresholds": {"score": 0.05, "nms_iou": 0.9}})
+    bundle = models.bundle()
+    other = models.bundle(change={"thresholds": {"score": 0.05, "nms_iou": 0.9}})
     shutil.copy(other / f"{DETECTOR}.selftest.npz", bundle)
     with pytest.raises(SelfTestError, match=r"picture \d of its self-test gives 'faces: "):
         try_selftest("detect", bundle / f"{DETECTOR}.tflite")

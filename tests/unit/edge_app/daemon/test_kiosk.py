@@ -664,7 +664,24 @@ def test_systemd_hears_of_the_first_frame_and_of_every_signal(rig: Rig, systemd:
     assert messages.index("WATCHDOG=1") == ready + 1, "the first frame is a fresh one"
     told = "STATUS=COMPLIANT: 1 person wears the mask correctly (of 1 in view); "
     status = next(m for m in messages if m.startswith(told))
-    assert re.fullmatch(r"[\d.]+ frames per second", status.removeprefix(told))
+    models = r"tiny_detector [0-9a-f]{12}, tiny_classifier [0-9a-f]{12}"
+    assert re.fullmatch(rf"[\d.]+ frames per second; models {models}", status.removeprefix(told))
+    last = [m for m in messages[:ready] if m.startswith("STATUS=")][-1]
+    assert "; models tiny_detector " in last, "who acts on READY knows with which models"
+
+
+def test_the_log_names_the_models_in_full(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    def day() -> Script:
+        yield from rig.camera(WITH, rig.shows(Signal.COMPLIANT))
+        yield from rig.end()
+
+    with caplog.at_level("INFO"):
+        rig.run(day())
+    said = [m for m in caplog.messages if "version" in m]
+    assert [re.sub("[0-9a-f]{64}", "*", line) for line in said] == [
+        "detector: tiny_detector, version *",
+        "classifier: tiny_classifier, version *",
+    ]
 
 
 def test_a_kiosk_without_a_camera_is_not_ready_but_waits(rig: Rig, systemd: Systemd) -> None:

@@ -8,7 +8,17 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge_app import __version__
-from edge_app.domain import Box, Face, Frame, MaskState, Observation, Signal, Verdict, Vitals
+from edge_app.domain import (
+    Box,
+    Face,
+    Frame,
+    MaskState,
+    ModelVersion,
+    Observation,
+    Signal,
+    Verdict,
+    Vitals,
+)
 from edge_app.settings import Settings, replace_settings
 from edge_app.sinks import Sink
 from edge_app.sinks.metrics import Metrics
@@ -152,3 +162,18 @@ def test_names_are_as_prometheus_recommends(metrics: Metrics) -> None:
         if family.type == "counter":
             assert samples <= {f"{name}_total"}
         assert not name.endswith(("_ms", "_milliseconds", "_percent"))
+
+
+def test_the_models_in_use_are_told_once_they_are_loaded(metrics: Metrics) -> None:
+    metrics.report(Vitals(time=1.0))
+    assert families(metrics)["mask_kiosk_model_info"].samples == []
+    models = (
+        ModelVersion("detector", "face_detector", "a" * 64),
+        ModelVersion("classifier", "mask_classifier", "b" * 64),
+    )
+    metrics.report(Vitals(time=2.0, models=models))
+    told = [(s.name, s.labels, s.value) for s in families(metrics)["mask_kiosk_model_info"].samples]
+    assert told == [
+        ("mask_kiosk_model_info", {"role": m.role, "name": m.name, "sha256": m.sha256}, 1.0)
+        for m in models
+    ]

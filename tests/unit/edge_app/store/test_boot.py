@@ -45,7 +45,7 @@ def put_in(models: Models, bundle: Path) -> None:
 
 
 def told(**models: str) -> Look:
-    return Look("activating", 7, "", 0.2, {name: v[:12] for name, v in models.items()})
+    return Look("activating", True, 7, "", 0.2, {name: v[:12] for name, v in models.items()})
 
 
 def in_use() -> str:
@@ -88,7 +88,7 @@ def test_an_unconfirmed_model_that_never_gets_ready_is_rolled_back(
     assert before_start(models.store) == 0
     assert in_use() == two[0]
     [line] = caplog.messages
-    why = "the kiosk was not ready in 3 starts with it"
+    why = "the kiosk did not work in 3 starts with it"
     assert line == f"tiny_detector {two[1][:12]} is rolled back to {two[0][:12]}: {why}"
     code, table = listed(models)
     assert code == 0

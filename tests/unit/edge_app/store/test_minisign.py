@@ -102,8 +102,7 @@ def test_no_changed_byte_passes(signer: Signer, seed: int) -> None:
     parts[which] = bytes(changed)
     try:
         found = check(parts["card"], parts["signature"], parts["key"])
-    except SignatureError as error:
-        assert "\n" not in str(error)
+    except SignatureError:
         return
     # Base64 has spare bits and line ends have two forms: the same signature, written otherwise.
     assert which != "card"

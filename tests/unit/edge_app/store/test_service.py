@@ -9,7 +9,13 @@ import pytest
 
 from edge_app.domain import ModelVersion
 from edge_app.store import service
-from edge_app.store.service import look, models_told, restart, wait_until_healthy
+from edge_app.store.service import (
+    look,
+    look_when_calm,
+    models_told,
+    restart,
+    wait_until_healthy,
+)
 
 NEW, OLD = "a" * 64, "b" * 64
 TOLD = "IDLE: nobody in view; 5.2 frames per second; models face_detector {}, mask_classifier {}"
@@ -88,6 +94,30 @@ def test_a_kiosk_that_does_not_work_is_said_after_a_minute(
 
 def test_a_model_that_the_settings_do_not_name_cannot_fail() -> None:
     assert waiting(lambda _: answer(version=OLD), "door_detector") is None
+
+
+def test_a_kiosk_whose_unit_still_runs_its_last_command_is_up() -> None:
+    text = answer("activating").replace("SubState=running", "SubState=start-post")
+    assert look(lambda *_: text).is_up
+    assert not look(lambda *_: answer("activating")).is_up
+
+
+@pytest.mark.parametrize(
+    ("second", "is_calm"),
+    [
+        (answer(), True),
+        (answer(process=8), False),
+        (answer("activating"), False),
+        (answer(status="IDLE: x"), False),
+        (None, False),
+    ],
+)
+def test_only_a_kiosk_that_goes_on_is_calm(second: str | None, is_calm: bool) -> None:
+    clock = Clock()
+    seen = look_when_calm(lambda *_: answer() if clock.now == 0 else second, clock.sleep)
+    assert clock.now == service.CALM_S
+    assert (seen is not None) == is_calm
+    assert look_when_calm(lambda *_: answer("failed"), clock.sleep) is None
 
 
 def test_restart_clears_a_failure_first() -> None:
