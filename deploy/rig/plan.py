@@ -5,6 +5,7 @@ The first device is installed. When it runs, the others begin with a copy of its
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -60,6 +61,7 @@ def run(
     reports = {name: Report(name) for name in then}
     machines = {FIRST: first}
     kiosk, report = Kiosk(first), reports[FIRST]
+    begin = time.monotonic()
     try:
         with ThreadPoolExecutor(1) as pool:
             prepared = pool.submit(prepare)
@@ -69,6 +71,7 @@ def run(
             install_checks.list_files(kiosk)
             _look(BEFORE, kiosk, report, mend=False)
         if report.passed:
+            print(f"installed after {time.monotonic() - begin:.0f} s", flush=True)
             kiosk.settle(kiosk.settings())
             others = [name for name in then if name != FIRST]
             machines |= {name: first.twin(folder / name) for name in others}
