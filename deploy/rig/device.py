@@ -67,7 +67,7 @@ def main() -> int:
 
 def _run(then: Mapping[str, Sequence[plan.Check]], *, build: bool) -> int:
     begin, used = time.monotonic(), cpu_seconds()
-    parts = (kernel.kernel(), images.root(), bundle.wheels())
+    parts = (kernel.kernel(), images.root())
     absent = [part.label for part in parts if not part.path.exists()]
     if absent:
         if not build:
@@ -76,7 +76,8 @@ def _run(then: Mapping[str, Sequence[plan.Check]], *, build: bool) -> int:
     need, free = len(then) * MEMORY_MB, shutil.disk_usage(MEMORY_FOLDER).free >> 20
     if free < need:
         raise BuildError(f"needs {need} MB free in {MEMORY_FOLDER}, there are {free}")
-    program, image, _ = (part.built() for part in parts)
+    program, image = (part.built() for part in parts)
+    bundle.wheels().built()  # seconds, if there is a network
     folder = FOLDER / "run"
     shutil.rmtree(folder, ignore_errors=True)
     lamps = IndicatorSettings()

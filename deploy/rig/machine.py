@@ -65,6 +65,11 @@ class Machine:
     """A device that can be switched on, asked, and cut from power.
 
     Its disk outlives a power cut: :meth:`start` boots what was written until then.
+
+    Attributes:
+        share: A folder that the device sees, and only reads, as ``/rig``.
+        changes: What the lamps did since the start.
+        cpu_seconds: Processor time of the host that it has used, counted when it is switched off.
     """
 
     def __init__(self, kernel: Path, image: Path, folder: Path, pins: Sequence[int]) -> None:
@@ -79,6 +84,7 @@ class Machine:
         self.share = folder / "share"
         self.share.mkdir(parents=True)
         self.changes: list[Change] = []
+        self.cpu_seconds = 0.0
         self._kernel = kernel
         self._image = image
         self._changed = folder / "disk.cow"
@@ -146,7 +152,8 @@ class Machine:
         if self._process is None:
             return
         os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        _, self._process.returncode, used = os.wait4(self._process.pid, 0)
+        self.cpu_seconds += used.ru_utime + used.ru_stime
         self._process = None
         os.close(self._orders)
         os.close(self._answers)

@@ -86,6 +86,8 @@ def run(
     finally:
         for machine in machines.values():
             machine.cut()
+    used = ", ".join(f"{name} {machine.cpu_seconds:.0f}" for name, machine in machines.items())
+    print(f"processor time in seconds: {used}")
     return Report.joined(reports.values())
 
 
