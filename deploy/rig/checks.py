@@ -10,7 +10,7 @@ import re
 
 from edge_app.domain import Signal
 from edge_app.rhythm import RHYTHMS
-from kiosk import LIGHT_S, SETTINGS, START_S, STATE_FOLDER, Kiosk, Line
+from kiosk import LIGHT_S, SETTINGS, START_S, STATE_FOLDER, UNIT, Kiosk, Line
 from report import Report
 
 EXPOSURE_LIMIT = 2.0
@@ -31,6 +31,23 @@ WRONG = "[polcy]\nhold_s = 2.0\n"
 """A typo in the settings."""
 
 STATE = f"{STATE_FOLDER}/events.sqlite3"
+
+ALLOWED = ("/dev/gpiochip0", "/dev/media0", "/dev/video0", "/dev/dma_heap/system")
+REFUSED = ("/dev/ubda", "/dev/udmabuf", "/dev/kmsg")
+
+OPEN = """
+import os, sys
+unit, *paths = sys.argv[1:]
+with open(f"/sys/fs/cgroup/system.slice/{unit}/cgroup.procs", "w") as processes:
+    processes.write("0")
+for path in paths:
+    try:
+        os.close(os.open(path, os.O_RDWR))
+        print(path)
+    except PermissionError:
+        pass
+"""
+"""Join a unit's control group, and print which devices can be opened there."""
 
 WHOLE = """
 import sqlite3, sys
@@ -83,6 +100,13 @@ def confinement(kiosk: Kiosk, report: Report) -> None:
         and status["NoNewPrivs"].strip() == "1",
         detail=f"uid {status['Uid'].split()[0]}, CapBnd {status['CapBnd'].strip()}",
     )
+
+
+def devices(kiosk: Kiosk, report: Report) -> None:
+    """What the unit lets even root open: pins, cameras and their memory, and no disk."""
+    opened = kiosk.machine.must("python3", "-c", OPEN, UNIT, *ALLOWED, *REFUSED).output.split()
+    what = "the unit opens pins, cameras and their memory, and no other device"
+    report.add(what, tuple(opened) == ALLOWED, None, f"opened: {' '.join(opened)}")
 
 
 def killed(kiosk: Kiosk, report: Report) -> None:

@@ -89,7 +89,8 @@ def _run(then: Mapping[str, Sequence[plan.Check]], *, build: bool) -> int:
         bundles = bundle.made(folder, folder / "bundle.log")
         for name, path in bundles.items():
             path.rename(machine.share / name)
-        model_checks.prepare(bundle.CHECKOUT / "edge_app" / "models", machine.share / "models")
+        if then is plan.MODELS:
+            model_checks.prepare(bundle.CHECKOUT / "edge_app" / "models", machine.share / "models")
 
     report = plan.run(machine, folder, prepare, then)
     end = time.monotonic()

@@ -31,6 +31,7 @@ DEVICE: dict[str, tuple[Check, ...]] = {
     "settings": (
         checks.switched_on,
         checks.confinement,
+        checks.devices,
         checks.second_instance,
         checks.reloaded,
         camera_checks.clip,
