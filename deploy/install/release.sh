@@ -31,7 +31,7 @@ build_release() { # OFFLINE
     return
   fi
   say building "release $name"
-  rm -rf "$RELEASE"
+  discard "$RELEASE"
   mkdir -p "$RELEASE"
   (cd "$TREE" && shipped_files . | xargs -d '\n' cp --parents -t "$RELEASE")
   chmod -R u=rwX,go=rX "$RELEASE"
@@ -72,12 +72,18 @@ switch_to() { # RELEASE
   if systemd_runs; then systemctl daemon-reload; fi
 }
 
+# The mark goes first: what a cut run left of a release must not pass for a whole one.
+discard() { # RELEASE
+  rm -f "$1/.whole"
+  rm -rf "$1"
+}
+
 # Remove all releases but the one in use and the one before it.
 remove_others() {
   local one current previous
   current=$(current_release)
   previous=$(previous_release)
   for one in "$RELEASES"/*-py*; do
-    [[ $one == "$current" || $one == "$previous" ]] || rm -rf "$one"
+    [[ $one == "$current" || $one == "$previous" ]] || discard "$one"
   done
 }

@@ -18,7 +18,7 @@ activate() {
   fi
   if ! systemd_runs || { [[ $PACKAGED ]] && ! starts_at_boot; }; then
     take_into_use
-    say "not here" "a running systemd or a service that may start: camera and pins are not checked"
+    say "not checked" "camera and pins: $UNIT cannot be started here, or is not enabled"
     check_without_hardware "$RELEASE" || fail_last "the check failed, see above"
     remove_others
     finish

@@ -38,7 +38,7 @@ install_packages() { # OFFLINE
     say installing "with apt: ${wanted[*]}"
     remember_packages "${wanted[@]}"
     quiet_apt install "${wanted[@]}" \
-      || fail "apt-get install failed: run this again; it goes on where it was cut"
+      || fail "apt-get install failed: is there a network? Run this again then, it goes on where it was"
     say installed "Debian packages: ${wanted[*]}"
   else
     say "already there" "Debian packages: ${PACKAGES[*]}"
@@ -108,8 +108,9 @@ install_files() {
   fi
   systemd-tmpfiles --create "$TREE/systemd/tmpfiles.d/mask-kiosk.conf"
   if [[ $changed ]] && systemd_runs && command -v udevadm >/dev/null; then
-    udevadm control --reload
-    udevadm trigger --subsystem-match=gpio --subsystem-match=dma_heap --settle
+    { udevadm control --reload \
+      && udevadm trigger --subsystem-match=gpio --subsystem-match=dma_heap --settle; } \
+      || say "not here" "a running udev: the rules for pins hold from the next start on"
   fi
 }
 

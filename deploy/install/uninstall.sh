@@ -45,7 +45,7 @@ remove_system_files() {
   if systemd_runs; then
     systemctl daemon-reload
     systemctl reset-failed "$UNIT" 2>/dev/null || true
-    ! command -v udevadm >/dev/null || udevadm control --reload
+    ! command -v udevadm >/dev/null || udevadm control --reload || true
   fi
   say removed "$UNIT, its rules and $DEFAULTS"
 }
@@ -54,7 +54,9 @@ remove_system_files() {
 remove_file() { rm -f "$1" "$(dirname "$1")/.$(basename "$1").new"; }
 
 remove_application() {
-  rm -rf "$HOME_LINK" "$RELEASES" /run/mask-kiosk-check.*
+  # A folder there is somebody's own, see require_system.
+  [[ ! -L $HOME_LINK ]] || rm "$HOME_LINK"
+  rm -rf "$RELEASES" /run/mask-kiosk-check.*
   say removed "$HOME_LINK and $RELEASES"
 }
 

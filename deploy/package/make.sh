@@ -46,7 +46,7 @@ mask-kiosk ($version) unstable; urgency=medium
 
   * What is new stands in /usr/lib/mask-kiosk/CHANGELOG.md.
 
- -- The mask-kiosk authors <root@localhost>  $date
+ -- The mask-kiosk authors <mask-kiosk@localhost>  $date
 END
 
 # The parts of install.sh go into the scripts: postrm runs when /usr/lib/mask-kiosk is gone.
