@@ -38,9 +38,10 @@ TFLITE_PIP := $(TFLITE_VENV)/bin/python -m pip --disable-pip-version-check --qui
 # Two files of tests at a time: more would take a gigabyte or two of memory each.
 PYTEST := pytest --numprocesses 2 --dist loadfile
 
-# The same on every runtime, and tested by `make test`: journal, network, page, unit, files.
+# The same on every runtime, and tested by `make test`: journal, network, page, unit, files, store.
 SAME_ON_ANY_RUNTIME := tests/unit/edge_app/sinks tests/unit/ci tests/integration/mqtt \
   tests/integration/test_fuzz.py tests/integration/test_journal_service.py \
+  tests/integration/test_model_kills.py tests/integration/test_model_updates.py \
   tests/integration/test_status_page.py tests/integration/test_systemd_unit.py
 
 # Stamp files: made after a set of requirements was installed, out of date when it changes.

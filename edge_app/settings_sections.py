@@ -23,7 +23,7 @@ TOPIC = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_/-]{0,99}", re.ASCII)
 
 
 def _bundle(default: str, what: str) -> Any:
-    doc = f"{what}: the name of a shipped model bundle, or the path of a .tflite file."
+    doc = f"{what}: the name of a shipped or installed model bundle, or the path of a .tflite file."
     return setting(default, doc, low=1, high=1000)
 
 
@@ -91,8 +91,8 @@ class DetectorSettings:
 
     bundle: str = setting(
         "face_detector",
-        "Detector: the name of a shipped model bundle, or the path of a .tflite file, or of "
-        "YuNet's .onnx file.",
+        "Detector: the name of a shipped or installed model bundle, or the path of a .tflite file, "
+        "or of YuNet's .onnx file.",
         low=1,
         high=1000,
     )

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_app.errors import DatasetError
+from edge_app.errors import BundleError, DatasetError
 from training.recipe_file import load_recipe
 from training.steps import Step, file_hash, folder_hash, run_steps
 
@@ -162,7 +162,7 @@ def pipeline_steps(recipe: Recipe, args: argparse.Namespace, out: Path) -> Itera
         ),
         (model,),
         {"model": file_hash(float_model), "recipe file": file_hash(recipe.path), "data": data},
-        lambda: _require_pair(model),
+        lambda: _require_whole(model),
     )  # fmt: skip
     yield Step(
         "evaluate",
@@ -259,10 +259,14 @@ def _bundle_hash(bundle: str) -> str:
     return file_hash(model) + file_hash(card_path(model))
 
 
-def _require_pair(model: Path) -> None:
+def _require_whole(model: Path) -> None:
     from edge_app.vision.bundle import load_bundle, read_card
+    from edge_app.vision.selftest import selftest_path
 
-    load_bundle(model, read_card(model).task)
+    card = load_bundle(model, read_card(model).task).card
+    test = selftest_path(model)
+    if not test.is_file() or file_hash(test) != card.selftest_sha256:
+        raise BundleError(f"{test}: is missing or not the one that the card names")
 
 
 def _report(folder: Path, name: str) -> tuple[Path, Path]:

@@ -23,7 +23,7 @@ from edge_app.settings import Settings
 from edge_app.sinks.indicator import open_indicator
 from edge_app.sinks.journal import journal_path
 from edge_app.sinks.opening import open_sinks
-from edge_app.store.layout import has_unconfirmed, store_folder
+from edge_app.store.layout import is_on_trial, store_folder
 from edge_app.systemd import Notifier, is_service
 from edge_app.trial import build_tried_pipeline
 
@@ -168,14 +168,11 @@ class _Service:
 
 
 def _is_of_unconfirmed(error: KioskError) -> bool:
-    """Whether a fault may be that of a model which was installed and never confirmed.
-
-    Outside of a service nobody counts starts, and nobody starts again.
-    """
+    """Whether a fault may be that of a new model, which a few more starts will roll back."""
     store = store_folder()
     if store is None or not is_service() or not isinstance(error, MODEL_FAULTS):
         return False
-    return has_unconfirmed(store)
+    return is_on_trial(store)
 
 
 @contextmanager

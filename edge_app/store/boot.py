@@ -9,7 +9,8 @@ the version before, with a line in the system's journal. *ready* confirms the ne
 the kiosk still works some seconds after READY: one may crash on its third picture. The kiosk itself
 cannot write the store.
 
-Neither keeps the kiosk from starting: the unit ignores their exit codes.
+Neither keeps the kiosk from starting: the unit ignores their exit codes. Without installed models
+nothing but this module is imported: a start must not take a second longer for them.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edge_app.errors import KioskError
-from edge_app.store.changes import change
-from edge_app.store.going_back import damage, go_back, named
-from edge_app.store.layout import SHORT, has_unconfirmed, names, store_folder
+from edge_app.errors import KioskError, ModelStoreError
+from edge_app.store.layout import SHORT, names, store_folder, unconfirmed
 from edge_app.store.record import MAX_STARTS, Record
-from edge_app.store.service import Look, look_when_calm
+
+if TYPE_CHECKING:
+    from edge_app.store.service import Look
 
 log = logging.getLogger(__name__)
 
@@ -38,16 +40,25 @@ def before_start(store: Path) -> int:
     return _each(store, _before_start)
 
 
-def ready(store: Path, ask: Callable[[], Look | None] = look_when_calm) -> int:
+def ready(store: Path, ask: Callable[[], Look | None] | None = None) -> int:
     """Confirm the versions that the kiosk works with.
 
     Waits only where there is something to confirm. When the kiosk ends meanwhile, systemd ends this
     process too.
 
+    Args:
+        store: The folder of installed models.
+        ask: Looks at the service; None: :func:`edge_app.store.service.look_when_calm`.
+
     Returns:
         0; 1 if something could not be done.
     """
-    seen = ask() if has_unconfirmed(store) else None
+    if not unconfirmed(store):
+        return 0
+    from edge_app.store.changes import change
+    from edge_app.store.service import look_when_calm
+
+    seen = (ask or look_when_calm)()
     if seen is None or not seen.models:
         return 0
 
@@ -66,6 +77,9 @@ def ready(store: Path, ask: Callable[[], Look | None] = look_when_calm) -> int:
 
 
 def _before_start(store: Path, name: str) -> None:
+    from edge_app.store.changes import change
+    from edge_app.store.going_back import damage, go_back, named
+
     record = change(store, name, lambda _record: None)  # a damaged record is moved aside
     active = record.active
     if active is None:
@@ -73,11 +87,19 @@ def _before_start(store: Path, name: str) -> None:
     why = damage(store, name, active.version)
     if why is None and not active.confirmed and active.starts >= MAX_STARTS:
         why = f"the kiosk did not work in {active.starts} starts with it"
+
+    def count(record: Record) -> Record | None:
+        return record.started() if record.active == active else None
+
     if why is not None:
-        after = go_back(store, name, active.version, why)
+        try:
+            after = go_back(store, name, active.version, why)
+        except ModelStoreError:  # nothing to go back to: the kiosk is to know that, and to linger
+            change(store, name, count)
+            raise
         log.error("%s %s is rolled back to %s: %s", name, active.version[:SHORT], named(after), why)
     elif not active.confirmed:
-        change(store, name, lambda r: r.started() if r.active == active else None)
+        change(store, name, count)
 
 
 def _each(store: Path, work: Callable[[Path, str], None]) -> int:

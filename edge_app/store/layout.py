@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edge_app.errors import BundleError
-from edge_app.store.record import NAME, Record, parsed
+from edge_app.store.record import MAX_STARTS, NAME, Entry, Record, parsed
 
 VARIABLE = "MASK_KIOSK_MODELS"
 """Environment variable that names the folder of installed models; empty: there is none."""
@@ -110,13 +110,19 @@ def active_model(name: str, store: Path | None = None) -> Path | None:
     return model
 
 
-def has_unconfirmed(store: Path) -> bool:
-    """Whether a version counts that the kiosk was never seen to work with."""
+def unconfirmed(store: Path) -> list[Entry]:
+    """The versions that count, but that the kiosk was never seen to work with."""
+    found = []
     for name in names(store):
         try:
             active = read_record(store, name).active
         except BundleError:
             continue
         if active is not None and not active.confirmed:
-            return True
-    return False
+            found.append(active)
+    return found
+
+
+def is_on_trial(store: Path) -> bool:
+    """Whether the next starts will roll a version back: somebody counts them, and not in vain."""
+    return any(1 <= entry.starts <= MAX_STARTS for entry in unconfirmed(store))

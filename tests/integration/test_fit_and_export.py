@@ -342,7 +342,7 @@ def test_the_exported_detector_is_one_that_the_device_runs(exported) -> None:
 
 def test_export_leaves_nothing_half_made(exported) -> None:
     names = {path.name for path in exported["classifier"].parent.iterdir()}
-    assert names == {f"tiny_{n}.{e}" for n in exported for e in ("tflite", "json")}
+    assert names == {f"tiny_{n}.{e}" for n in exported for e in ("tflite", "json", "selftest.npz")}
 
 
 def test_export_of_an_unfinished_run_is_one_line(work, capsys) -> None:

@@ -16,7 +16,7 @@ from edge_app.store import changes
 from edge_app.store.boot import before_start, main, ready
 from edge_app.store.going_back import go_back
 from edge_app.store.install import install
-from edge_app.store.layout import read_record
+from edge_app.store.layout import is_on_trial, read_record
 from edge_app.store.overview import show
 from edge_app.store.record import MAX_STARTS
 from edge_app.store.service import Look
@@ -179,6 +179,22 @@ def test_one_model_in_trouble_leaves_the_others_alone(
     assert before_start(models.store) == 1
     assert "there is no other tiny_classifier to go back to" in caplog.text
     assert read_record(models.store, DETECTOR).active.starts == 1
+
+
+def test_a_model_that_nothing_was_before_is_not_tried_for_ever(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kiosk ends for the sake of being counted only as long as that leads to something."""
+    put_in(models, models.bundle())
+    assert not is_on_trial(models.store), "nobody counts"
+    (models.shipped / f"{DETECTOR}.tflite").unlink()
+    for _ in range(MAX_STARTS):
+        assert before_start(models.store) == 0
+        assert is_on_trial(models.store)
+    for _ in range(2):
+        assert before_start(models.store) == 1
+        assert not is_on_trial(models.store)
+    assert find_bundle(DETECTOR).is_relative_to(models.store)
 
 
 def test_going_back_twice_does_not_go_two_steps(models: Models, two: tuple[str, str]) -> None:
