@@ -66,7 +66,7 @@ def interrupted(kiosk: Kiosk, report: Report) -> None:
 def picamera(kiosk: Kiosk, report: Report) -> None:
     """Installed with Picamera2 as its camera, in the unit with all its locks."""
     active = kiosk.wait_active(0.0, START_S)
-    idle = kiosk.wait_shown(Signal.IDLE, kiosk.now(), LIGHT_S)
+    idle = kiosk.wait_shown(Signal.IDLE, active or kiosk.now(), LIGHT_S)
     kiosk.wait(lambda: "frames per second" in kiosk.show("StatusText"), LIGHT_S)
     status = kiosk.show("StatusText")
     passed = active is not None and idle is not None and "frames per second" in status

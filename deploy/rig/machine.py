@@ -100,12 +100,9 @@ class Machine:
             shutil.copy(script, self.share)
         (self.share / "agent.json").write_text(json.dumps({"pins": list(pins)}))
 
-    def twin(self, folder: Path) -> Machine:
-        """Another device, switched off, with what is on this one's disk and in its folder now."""
-        other = Machine(self._kernel, self._image, folder, self._pins)
-        for entry in self.share.iterdir():
-            if entry.is_dir():
-                shutil.copytree(entry, other.share / entry.name, copy_function=os.link)
+    def twins(self, folders: Sequence[Path]) -> list[Machine]:
+        """More devices, switched off, with what is on this one's disk and in its folder now."""
+        others = [Machine(self._kernel, self._image, folder, self._pins) for folder in folders]
         self.must("sync")
         process = self._running()
         # It stands still while its disk is copied: what was in the middle of being written is lost
@@ -113,11 +110,16 @@ class Machine:
         os.kill(process.pid, signal.SIGSTOP)
         try:
             time.sleep(SETTLE_S)
-            copy = ["cp", "--sparse=always", "--reflink=auto", str(self._changed)]
-            subprocess.run([*copy, str(other._changed)], check=True)  # nosec B603
+            for other in others:
+                copy = ["cp", "--sparse=always", "--reflink=auto", str(self._changed)]
+                subprocess.run([*copy, str(other._changed)], check=True)  # nosec B603
         finally:
             os.kill(process.pid, signal.SIGCONT)
-        return other
+        for other in others:
+            for entry in self.share.iterdir():
+                if entry.is_dir():
+                    shutil.copytree(entry, other.share / entry.name, copy_function=os.link)
+        return others
 
     def start(self) -> None:
         """Switch on and wait for the agent.

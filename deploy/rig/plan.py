@@ -75,7 +75,8 @@ def run(
             print(f"installed after {time.monotonic() - begin:.0f} s", flush=True)
             kiosk.settle(kiosk.settings())
             others = [name for name in then if name != FIRST]
-            machines |= {name: first.twin(folder / name) for name in others}
+            twins = first.twins([folder / name for name in others])
+            machines |= dict(zip(others, twins, strict=True))
             # The test camera of libcamera costs much; from now on the kiosks have the USB one.
             kiosk.systemctl("restart")
             with ThreadPoolExecutor(len(then)) as pool:
