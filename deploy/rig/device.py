@@ -28,7 +28,7 @@ import plan
 from cache import BuildError, cpu_seconds
 from debian import check_host
 from edge_app.settings import IndicatorSettings
-from machine import Machine
+from machine import MEMORY_FOLDER, MEMORY_MB, Machine
 
 FOLDER = bundle.CHECKOUT / "build" / "rig"
 
@@ -67,13 +67,17 @@ def main() -> int:
 
 def _run(then: Mapping[str, Sequence[plan.Check]], *, build: bool) -> int:
     begin, used = time.monotonic(), cpu_seconds()
-    parts = (kernel.kernel(), images.root(), bundle.wheels())
+    parts = (kernel.kernel(), images.root())
     absent = [part.label for part in parts if not part.path.exists()]
     if absent:
         if not build:
             raise BuildError(f"not built yet: {', '.join(absent)}; run: make rig")
         check_host()
-    program, image, _ = (part.built() for part in parts)
+    need, free = len(then) * MEMORY_MB, shutil.disk_usage(MEMORY_FOLDER).free >> 20
+    if free < need:
+        raise BuildError(f"needs {need} MB free in {MEMORY_FOLDER}, there are {free}")
+    program, image = (part.built() for part in parts)
+    bundle.wheels().built()  # seconds, if there is a network
     folder = FOLDER / "run"
     shutil.rmtree(folder, ignore_errors=True)
     lamps = IndicatorSettings()
@@ -85,7 +89,8 @@ def _run(then: Mapping[str, Sequence[plan.Check]], *, build: bool) -> int:
         bundles = bundle.made(folder, folder / "bundle.log")
         for name, path in bundles.items():
             path.rename(machine.share / name)
-        model_checks.prepare(bundle.CHECKOUT / "edge_app" / "models", machine.share / "models")
+        if then is plan.MODELS:
+            model_checks.prepare(bundle.CHECKOUT / "edge_app" / "models", machine.share / "models")
 
     report = plan.run(machine, folder, prepare, then)
     end = time.monotonic()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+
 from edge_app.domain import Signal
 from kiosk import HOME, LIGHT_S, PICAMERA, START_S, STATE_FOLDER, Kiosk
 from report import Report
@@ -63,7 +66,7 @@ def interrupted(kiosk: Kiosk, report: Report) -> None:
 def picamera(kiosk: Kiosk, report: Report) -> None:
     """Installed with Picamera2 as its camera, in the unit with all its locks."""
     active = kiosk.wait_active(0.0, START_S)
-    idle = kiosk.wait_shown(Signal.IDLE, kiosk.now(), LIGHT_S)
+    idle = kiosk.wait_shown(Signal.IDLE, active or kiosk.now(), LIGHT_S)
     kiosk.wait(lambda: "frames per second" in kiosk.show("StatusText"), LIGHT_S)
     status = kiosk.show("StatusText")
     passed = active is not None and idle is not None and "frames per second" in status
@@ -105,22 +108,28 @@ def uninstalled(kiosk: Kiosk, report: Report) -> None:
     machine = kiosk.machine
     reply = machine.call(INSTALLER, "--uninstall", timeout=INSTALL_S)
     before = set((machine.share / "files-before").read_text(encoding="utf-8").splitlines())
-    after = set(machine.must("sh", "-c", FILES).output.splitlines())
-    (machine.share / "files-after").write_text("\n".join(sorted(after)), encoding="utf-8")
+    after = set(_files(kiosk, "files-after").splitlines())
     left = sorted(_path(line) for line in after - before)
     lost = sorted(_path(line) for line in before - after)
     journal = {STATE_FOLDER, f"{STATE_FOLDER}/events.sqlite3"}
     passed = reply.code == 0 and set(left) == journal and not lost
     took = reply.ended - reply.began
     report.add("--uninstall: exit code 0", reply.code == 0, took, _last(reply.output))
-    detail = f"more or changed: {' '.join(left)}; less: {' '.join(lost) or 'none'}"
+    detail = f"of {len(after)} files and folders, new or changed: {' '.join(left) or 'none'}; "
+    detail += f"gone: {' '.join(lost) or 'none'}"
     report.add("--uninstall: nothing is left but the journal", passed, None, detail)
 
 
 def list_files(kiosk: Kiosk) -> None:
     """Note all files of the device, for :func:`uninstalled`."""
-    files = kiosk.machine.must("sh", "-c", FILES).output
-    (kiosk.machine.share / "files-before").write_text(files, encoding="utf-8")
+    _files(kiosk, "files-before")
+
+
+def _files(kiosk: Kiosk, name: str) -> str:
+    packed = kiosk.machine.must("sh", "-c", f"{FILES} | gzip | base64 --wrap=0").output
+    files = gzip.decompress(base64.b64decode(packed)).decode()
+    (kiosk.machine.share / name).write_text(files, encoding="utf-8")
+    return files
 
 
 def _last(output: str) -> str:

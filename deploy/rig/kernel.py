@@ -42,6 +42,12 @@ PATCHES = (
         "#define VIMC_DEBAYER_SOURCE_MBUS_FMT\tMEDIA_BUS_FMT_RGB888_1X24\n",
         "#define VIMC_DEBAYER_SOURCE_MBUS_FMT\tMEDIA_BUS_FMT_BGR888_1X24\n",
     ),
+    # It computes each of its pixels, on the processor that the kiosk needs: no more of them.
+    (
+        "drivers/media/test-drivers/vimc/vimc-common.h",
+        "#define VIMC_FRAME_MAX_WIDTH 4096\n#define VIMC_FRAME_MAX_HEIGHT 2160\n",
+        "#define VIMC_FRAME_MAX_WIDTH 640\n#define VIMC_FRAME_MAX_HEIGHT 480\n",
+    ),
 )
 """File of the kernel's source, a line of it, and what stands there instead."""
 

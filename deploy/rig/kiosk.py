@@ -38,8 +38,9 @@ PICAMERA = '[source]\nuri = "picamera"\nwidth = 320\nheight = 240\n'
 CLIP = f'[source]\nuri = "{HOME}/edge_app/assets/demo.mp4"\n'
 """Sources beside the USB camera."""
 
-ASK_S = 0.2
-"""Pause between two questions to systemd. Times come from its own timestamps."""
+ASK_S = 0.7
+"""Pause between two questions to systemd, each of which costs the device some time. What is
+measured comes from systemd's own timestamps."""
 
 START_S = 60.0
 """A start loads models and compiles Python: some seconds, more on a busy machine."""
@@ -113,11 +114,16 @@ class Kiosk:
 
     def wait_active(self, after: float, timeout: float) -> float | None:
         """When the unit became active after a moment; None: not in time."""
+        entered = "ActiveEnterTimestampMonotonic"
+        since = 0.0
 
         def active() -> bool:
-            return self.show("ActiveState") == "active" and self.moment("ActiveEnter") > after
+            nonlocal since
+            seen = self.shows("ActiveState", entered)
+            since = int(seen[entered]) / 1e6
+            return seen["ActiveState"] == "active" and since > after
 
-        return self.moment("ActiveEnter") if self.wait(active, timeout) else None
+        return since if self.wait(active, timeout) else None
 
     def log(self, after: float, *, of_systemd: bool = False) -> list[Line]:
         """What the kiosk (or systemd about it) wrote into the system's journal since a moment."""

@@ -18,8 +18,11 @@ from typing import Any
 
 from lamps import Change
 
-MEMORY = "512M"
+MEMORY_MB = 512
 """As the smallest Raspberry Pi that the kiosk is meant for."""
+
+MEMORY_FOLDER = "/dev/shm"  # noqa: S108 - see below # nosec B108
+"""The device's memory is a file there: on a disk it would be slow."""
 
 HELLO_S = 90.0
 """A start takes about 8 s; so long on a busy machine."""
@@ -29,7 +32,7 @@ SETTLE_S = 0.3
 PUMP_S = 0.1
 
 KERNEL_ARGUMENTS = (
-    f"mem={MEMORY}",
+    f"mem={MEMORY_MB}M",
     "root=/dev/ubda",
     "rootfstype=ext4",
     "rw",
@@ -62,6 +65,11 @@ class Machine:
     """A device that can be switched on, asked, and cut from power.
 
     Its disk outlives a power cut: :meth:`start` boots what was written until then.
+
+    Attributes:
+        share: A folder that the device sees, and only reads, as ``/rig``.
+        changes: What the lamps did since the start.
+        cpu_seconds: Processor time of the host that it has used, counted when it is switched off.
     """
 
     def __init__(self, kernel: Path, image: Path, folder: Path, pins: Sequence[int]) -> None:
@@ -76,6 +84,7 @@ class Machine:
         self.share = folder / "share"
         self.share.mkdir(parents=True)
         self.changes: list[Change] = []
+        self.cpu_seconds = 0.0
         self._kernel = kernel
         self._image = image
         self._changed = folder / "disk.cow"
@@ -91,12 +100,9 @@ class Machine:
             shutil.copy(script, self.share)
         (self.share / "agent.json").write_text(json.dumps({"pins": list(pins)}))
 
-    def twin(self, folder: Path) -> Machine:
-        """Another device, switched off, with what is on this one's disk and in its folder now."""
-        other = Machine(self._kernel, self._image, folder, self._pins)
-        for entry in self.share.iterdir():
-            if entry.is_dir():
-                shutil.copytree(entry, other.share / entry.name, copy_function=os.link)
+    def twins(self, folders: Sequence[Path]) -> list[Machine]:
+        """More devices, switched off, with what is on this one's disk and in its folder now."""
+        others = [Machine(self._kernel, self._image, folder, self._pins) for folder in folders]
         self.must("sync")
         process = self._running()
         # It stands still while its disk is copied: what was in the middle of being written is lost
@@ -104,11 +110,16 @@ class Machine:
         os.kill(process.pid, signal.SIGSTOP)
         try:
             time.sleep(SETTLE_S)
-            copy = ["cp", "--sparse=always", "--reflink=auto", str(self._changed)]
-            subprocess.run([*copy, str(other._changed)], check=True)  # nosec B603
+            for other in others:
+                copy = ["cp", "--sparse=always", "--reflink=auto", str(self._changed)]
+                subprocess.run([*copy, str(other._changed)], check=True)  # nosec B603
         finally:
             os.kill(process.pid, signal.SIGCONT)
-        return other
+        for other in others:
+            for entry in self.share.iterdir():
+                if entry.is_dir():
+                    shutil.copytree(entry, other.share / entry.name, copy_function=os.link)
+        return others
 
     def start(self) -> None:
         """Switch on and wait for the agent.
@@ -122,8 +133,7 @@ class Machine:
         disk = f"ubd0={self._changed},{self._image}"
         command = [str(self._kernel), disk, f"hostfs={self.share}", *KERNEL_ARGUMENTS]
         command.append(f"ssl0=fd:{guest_in},fd:{guest_out}")
-        # The device's memory is a file there: on a disk it would be slow.
-        environment = dict(os.environ, TMPDIR="/dev/shm")  # noqa: S108 - see above # nosec B108
+        environment = dict(os.environ, TMPDIR=MEMORY_FOLDER)
         with self._console.open("ab") as console:
             self._process = subprocess.Popen(  # a list of arguments made here, no shell # nosec B603
                 command,
@@ -144,7 +154,8 @@ class Machine:
         if self._process is None:
             return
         os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        _, self._process.returncode, used = os.wait4(self._process.pid, 0)
+        self.cpu_seconds += used.ru_utime + used.ru_stime
         self._process = None
         os.close(self._orders)
         os.close(self._answers)

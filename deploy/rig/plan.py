@@ -5,6 +5,7 @@ The first device is installed. When it runs, the others begin with a copy of its
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,6 +31,7 @@ DEVICE: dict[str, tuple[Check, ...]] = {
     "settings": (
         checks.switched_on,
         checks.confinement,
+        checks.devices,
         checks.second_instance,
         checks.reloaded,
         camera_checks.clip,
@@ -60,6 +62,7 @@ def run(
     reports = {name: Report(name) for name in then}
     machines = {FIRST: first}
     kiosk, report = Kiosk(first), reports[FIRST]
+    begin = time.monotonic()
     try:
         with ThreadPoolExecutor(1) as pool:
             prepared = pool.submit(prepare)
@@ -69,9 +72,11 @@ def run(
             install_checks.list_files(kiosk)
             _look(BEFORE, kiosk, report, mend=False)
         if report.passed:
+            print(f"installed after {time.monotonic() - begin:.0f} s", flush=True)
             kiosk.settle(kiosk.settings())
             others = [name for name in then if name != FIRST]
-            machines |= {name: first.twin(folder / name) for name in others}
+            twins = first.twins([folder / name for name in others])
+            machines |= dict(zip(others, twins, strict=True))
             # The test camera of libcamera costs much; from now on the kiosks have the USB one.
             kiosk.systemctl("restart")
             with ThreadPoolExecutor(len(then)) as pool:
@@ -83,6 +88,8 @@ def run(
     finally:
         for machine in machines.values():
             machine.cut()
+    used = ", ".join(f"{name} {machine.cpu_seconds:.0f}" for name, machine in machines.items())
+    print(f"processor time in seconds: {used}")
     return Report.joined(reports.values())
 
 
