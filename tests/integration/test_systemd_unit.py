@@ -55,6 +55,13 @@ MUST_HAVE = {
     "LimitCORE": "0",
 }
 
+BOOT = "-+/opt/mask-kiosk/.venv/bin/python -m edge_app.store.boot"
+MUST_HAVE |= {
+    # Without them an installed model that keeps the kiosk from its work would stay.
+    "ExecStartPre": f"{BOOT} before-start",
+    "ExecStartPost": f"{BOOT} ready",
+}
+
 PROBE = """\
 import ctypes, errno, mmap, socket
 libc = ctypes.CDLL(None, use_errno=True)
