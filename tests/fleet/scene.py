@@ -105,6 +105,9 @@ def settings_of(kiosk: str, address: str, port: int, token: str, broker: int) ->
         {
             "indicator.pins": "none",
             "source.uri": "door.sim",
+            # Fifty of them share this machine.
+            "source.fps": 6.0,
+            "source.idle_fps": 4.0,
             "mqtt.host": "127.0.0.1",
             "mqtt.port": broker,
             "mqtt.kiosk_id": kiosk,

@@ -42,7 +42,7 @@ COSTS = {
         "process_resident_memory_bytes{job='prometheus'}/1024/1024",
         "{:.0f} MiB",
     ),
-    "Prometheus: processor, a scrape a second": (
+    "Prometheus: processor, a scrape every two seconds": (
         "rate(process_cpu_seconds_total{job='prometheus'}[30s])*100",
         "{:.0f} % of a core",
     ),

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FASTER = 60
 """A minute of the rules is a second here ..."""
 
-SHORTEST_S, LONGEST_S = 5, 20
+SHORTEST_S, LONGEST_S = 10, 20
 """... but no duration becomes shorter (a rate needs several scrapes) or longer than these."""
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -104,7 +104,7 @@ class Prometheus:
         (folder / "alerts.yml").write_text(shortened(rules), encoding="utf-8")
         example = (ROOT / "deploy/fleet/prometheus.example.yml").read_text(encoding="utf-8")
         config = yaml.safe_load(example.replace("/etc/prometheus/mask-kiosk", str(folder)))
-        config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        config["global"] = {"scrape_interval": "2s", "evaluation_interval": "1s"}
         config["scrape_configs"][0]["authorization"]["credentials_file"] = str(token)
         config["scrape_configs"].append(
             {

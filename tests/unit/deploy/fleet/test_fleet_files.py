@@ -187,7 +187,7 @@ def test_every_alert_is_tested_and_has_its_advice(
 
 def test_durations_become_shorter_within_limits() -> None:
     rules = "expr: rate(x[5m]) + y[1h]\nfor: 15m\nfor: 1d\nfor: 5m or 3m\n"
-    assert shortened(rules) == "expr: rate(x[5s]) + y[20s]\nfor: 15s\nfor: 20s\nfor: 5m or 3m\n"
+    assert shortened(rules) == "expr: rate(x[10s]) + y[20s]\nfor: 15s\nfor: 20s\nfor: 5m or 3m\n"
 
 
 def promtool(*arguments: str | Path) -> None:
