@@ -73,11 +73,6 @@ def debian(request: pytest.FixtureRequest, tmp_path: Path, bundle: Path) -> Debi
 
 
 @pytest.fixture
-def bookworm(tmp_path: Path, bundle: Path) -> Debian:
-    return with_bundle(Debian("bookworm", tmp_path / "debian"), bundle)
-
-
-@pytest.fixture
 def trixie(tmp_path: Path, bundle: Path) -> Debian:
     return with_bundle(Debian("trixie", tmp_path / "debian"), bundle)
 
@@ -148,20 +143,19 @@ def test_installed_twice_and_removed(debian: Debian) -> None:
     assert not [line for line in users if line.startswith(("mask-kiosk:", "gpio:"))]
 
 
-def test_cut_after_every_step_it_completes(bookworm: Debian) -> None:
+def test_cut_after_every_step_it_completes(trixie: Debian) -> None:
     """Each run is cut after the first step that no run before has reached."""
-    debian = bookworm
     steps: list[str] = []
     while True:
         new = lambda line: line.startswith(("installed", "building")) and line not in steps  # noqa: E731
-        lines = debian.cut(INSTALL, when=new)
+        lines = trixie.cut(INSTALL, when=new)
         found = [line for line in lines if new(line)]
-        in_use(debian)
+        in_use(trixie)
         if not found:
             break
         steps.append(found[0])
     assert len(steps) >= 10, steps
-    assert in_use(debian)
+    assert in_use(trixie)
 
 
 def test_cut_at_random_moments_it_completes(trixie: Debian, tmp_path: Path, bundle: Path) -> None:
