@@ -171,6 +171,23 @@ def test_cut_at_random_moments_it_completes(trixie: Debian, tmp_path: Path, bund
     assert trixie.files() == uncut.files()
 
 
+ONLY_THE_SCRIPT = """
+/bundle/install.sh >/first & script=$!
+until grep -q ^building /first; do sleep 0.1; done
+sleep 0.5
+kill -KILL $script
+exec /bundle/install.sh
+"""
+
+
+def test_killed_alone_its_children_do_not_meet_the_next_run(trixie: Debian) -> None:
+    """pip, or whatever it had started, lives on; the next run waits for it."""
+    code, lines = trixie.run("sh", "-c", ONLY_THE_SCRIPT)
+    assert code == 0, lines
+    assert "all well" in lines
+    assert in_use(trixie)
+
+
 def test_an_update_takes_the_old_one_s_place_at_once(trixie: Debian) -> None:
     assert trixie.run(INSTALL)[0] == 0
     first = in_use(trixie)
