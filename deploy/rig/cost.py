@@ -124,7 +124,7 @@ class Counting:
         folder: Takes what it needs for that; empty.
 
     Attributes:
-        said: Versions of what was counted last, as the guest prints them.
+        said: Versions of what a call was counted with, as the guest prints them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -143,7 +143,9 @@ class Counting:
         return self._count("call", name, str(self._scene))
 
     def _count(self, *what: str) -> dict[str, int]:
-        self.said = self.counter.prepare(next(iter(figures.BOARDS)), [str(GUEST), "0", *what])
+        said = self.counter.prepare(next(iter(figures.BOARDS)), [str(GUEST), "0", *what])
+        if what[0] == "call":
+            self.said = said
 
         def one(core: str) -> int:
             few, many = (
