@@ -122,7 +122,9 @@ def table(record: Mapping[str, Any]) -> str:
     reference = record["reference"]["network"]
     head = ["million instructions"] + [f"{core} ({BOARDS[core]})" for core in cores]
     counts = [[REFERENCE, *(_millions(reference[core]) for core in cores)]]
-    times = [[f"{REFERENCE}, from published times", *(f"{reference_ms(core):.1f}" for core in cores)]]
+    times = [
+        [f"{REFERENCE}, from published times", *(f"{reference_ms(core):.1f}" for core in cores)]
+    ]
     for model, figures in record["models"].items():
         for what, words in (("network", "network alone"), ("call", "whole call")):
             row = figures[what]
