@@ -1,6 +1,7 @@
 """Small Debian systems in a folder, for tests of what is installed into one.
 
-A *base* is built once (minutes, about 1 GB) and kept in ``build/roots``. Each test gets a layer of
+A *base* is built once (minutes, about 1 GB) and kept beside what the rigs build, outside the
+checkout, so that every clone on a machine shares it (``~/.cache/mask-kiosk/roots``). Each test gets a layer of
 its own above it, which is mounted anew for every command in a process and mount table of its own:
 when the command ends, or is killed, nothing of it is left running or mounted.
 """
@@ -8,6 +9,7 @@ when the command ends, or is killed, nothing of it is left running or mounted.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import signal
@@ -27,6 +29,9 @@ PACKAGES = ("python3-venv", "python3-numpy", "python3-opencv", "python3-cryptogr
 
 SYSTEM = ("systemd-sysv", "udev", "dbus", "python3")
 """What every Raspberry Pi OS has."""
+
+LEAN = tuple(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale"))
+"""Options of mmdebstrap: what no test looks at is left out."""
 
 ENTER = """
 upper=$1 base=$2 before=$3; shift 3
@@ -57,8 +62,10 @@ def base(suite: str) -> Path:
     missing = [name for name in ("mmdebstrap", "unshare") if shutil.which(name) is None]
     if missing:
         pytest.skip(f"needs {' and '.join(missing)} (packages mmdebstrap, util-linux)")
-    folder = BUILD / "roots" / suite
-    with locked("roots"):
+    key = hashlib.sha256(" ".join((*LEAN, *SYSTEM, *PACKAGES)).encode()).hexdigest()[:12]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mask-kiosk/roots"
+    folder = cache / f"{suite}-{key}"
+    with locked("lock", cache):
         if not folder.is_dir():
             _make(suite, folder)
     return folder
@@ -68,10 +75,9 @@ def _make(suite: str, folder: Path) -> None:
     work = folder.with_suffix(".work")
     shutil.rmtree(work, ignore_errors=True)
     work.parent.mkdir(parents=True, exist_ok=True)
-    lean = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
     include = f"--include={','.join((*SYSTEM, *PACKAGES))}"
     done = subprocess.run(
-        ["unshare", "--mount", "mmdebstrap", "--variant=minbase", *lean, include, suite, work],
+        ["unshare", "--mount", "mmdebstrap", "--variant=minbase", *LEAN, include, suite, work],
         capture_output=True,
         text=True,
         check=False,
@@ -82,10 +88,10 @@ def _make(suite: str, folder: Path) -> None:
 
 
 @contextmanager
-def locked(name: str) -> Iterator[None]:
-    """One test process at a time, of all that make the same thing in ``build``."""
-    BUILD.mkdir(exist_ok=True)
-    with (BUILD / f".{name}-lock").open("w") as file:
+def locked(name: str, folder: Path = BUILD) -> Iterator[None]:
+    """One test process at a time, of all that make the same thing in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f".{name}-lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
