@@ -1,9 +1,9 @@
 """Small Debian systems in a folder, for tests of what is installed into one.
 
 A *base* is built once (minutes, about 1 GB) and kept beside what the rigs build, outside the
-checkout, so that every clone on a machine shares it (``~/.cache/mask-kiosk/roots``). Each test gets a layer of
-its own above it, which is mounted anew for every command in a process and mount table of its own:
-when the command ends, or is killed, nothing of it is left running or mounted.
+checkout, so that every clone on a machine shares it (``~/.cache/mask-kiosk/roots``). Each test gets
+a layer of its own above it, which is mounted anew for every command in a process and mount table of
+its own: when the command ends, or is killed, nothing of it is left running or mounted.
 """
 
 from __future__ import annotations
