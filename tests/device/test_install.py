@@ -73,11 +73,6 @@ def debian(request: pytest.FixtureRequest, tmp_path: Path, bundle: Path) -> Debi
 
 
 @pytest.fixture
-def bookworm(tmp_path: Path, bundle: Path) -> Debian:
-    return with_bundle(Debian("bookworm", tmp_path / "debian"), bundle)
-
-
-@pytest.fixture
 def trixie(tmp_path: Path, bundle: Path) -> Debian:
     return with_bundle(Debian("trixie", tmp_path / "debian"), bundle)
 
@@ -148,20 +143,19 @@ def test_installed_twice_and_removed(debian: Debian) -> None:
     assert not [line for line in users if line.startswith(("mask-kiosk:", "gpio:"))]
 
 
-def test_cut_after_every_step_it_completes(bookworm: Debian) -> None:
+def test_cut_after_every_step_it_completes(trixie: Debian) -> None:
     """Each run is cut after the first step that no run before has reached."""
-    debian = bookworm
     steps: list[str] = []
     while True:
         new = lambda line: line.startswith(("installed", "building")) and line not in steps  # noqa: E731
-        lines = debian.cut(INSTALL, when=new)
+        lines = trixie.cut(INSTALL, when=new)
         found = [line for line in lines if new(line)]
-        in_use(debian)
+        in_use(trixie)
         if not found:
             break
         steps.append(found[0])
     assert len(steps) >= 10, steps
-    assert in_use(debian)
+    assert in_use(trixie)
 
 
 def test_cut_at_random_moments_it_completes(trixie: Debian, tmp_path: Path, bundle: Path) -> None:
@@ -175,6 +169,23 @@ def test_cut_at_random_moments_it_completes(trixie: Debian, tmp_path: Path, bund
     uncut = with_bundle(Debian("trixie", tmp_path / "uncut"), bundle)
     assert uncut.run(INSTALL)[0] == 0
     assert trixie.files() == uncut.files()
+
+
+ONLY_THE_SCRIPT = """
+/bundle/install.sh >/first & script=$!
+until grep -q ^building /first; do sleep 0.1; done
+sleep 0.5
+kill -KILL $script
+exec /bundle/install.sh
+"""
+
+
+def test_killed_alone_its_children_do_not_meet_the_next_run(trixie: Debian) -> None:
+    """pip, or whatever it had started, lives on; the next run waits for it."""
+    code, lines = trixie.run("sh", "-c", ONLY_THE_SCRIPT)
+    assert code == 0, lines
+    assert "all well" in lines
+    assert in_use(trixie)
 
 
 def test_an_update_takes_the_old_one_s_place_at_once(trixie: Debian) -> None:
