@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -47,7 +48,7 @@ def test_pictures_have_the_model_s_input_size(name: str) -> None:
     found = list(pictures_for(card))
     assert {p.shape for p in found} == {(card.input_height, card.input_width, 3)}
     assert all(p.dtype == np.uint8 for p in found)
-    for first, second in zip(found, found[1:], strict=False):
+    for first, second in itertools.pairwise(found):
         assert np.abs(first.astype(int) - second.astype(int)).mean() > 1, "different pictures"
 
 
