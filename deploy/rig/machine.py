@@ -121,6 +121,8 @@ class Machine:
             for entry in self.share.iterdir():
                 if entry.is_dir():
                     shutil.copytree(entry, other.share / entry.name, copy_function=os.link)
+                else:
+                    shutil.copy(entry, other.share)
         return others
 
     def start(self) -> None:

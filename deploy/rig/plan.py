@@ -25,19 +25,18 @@ BEFORE: tuple[Check, ...] = (install_checks.interrupted, install_checks.picamera
 """On the first device, before its disk is copied."""
 
 DEVICE: dict[str, tuple[Check, ...]] = {
-    FIRST: (install_checks.repeated, install_checks.upgraded, install_checks.uninstalled),
-    "camera": (camera_checks.absent, camera_checks.lost, camera_checks.blind),
-    "process": (checks.restart, checks.killed, checks.hung),
-    "settings": (
-        checks.switched_on,
+    FIRST: (
+        install_checks.repeated,
         checks.confinement,
         checks.devices,
         checks.second_instance,
         checks.reloaded,
-        camera_checks.clip,
         checks.stopped,
     ),
-    "power": (checks.wrong_settings, checks.power_cut),
+    "upgrade": (checks.switched_on, install_checks.upgraded, install_checks.uninstalled),
+    "camera": (camera_checks.absent, camera_checks.lost, camera_checks.blind),
+    "process": (checks.restart, checks.killed, checks.hung),
+    "power": (camera_checks.clip, checks.wrong_settings, checks.power_cut),
 }
 """On the first device and on copies of it, each in less than a minute."""
 
@@ -80,7 +79,7 @@ def run(
             # The test camera of libcamera costs much; from now on the kiosks have the USB one.
             kiosk.systemctl("restart")
             with ThreadPoolExecutor(len(then)) as pool:
-                work = [pool.submit(_look, then[FIRST], kiosk, report, mend=False)]
+                work = [pool.submit(_look, then[FIRST], kiosk, report, mend=True)]
                 for name in others:
                     work.append(pool.submit(_other, then[name], machines[name], reports[name]))
             for done in work:
