@@ -4,7 +4,7 @@
 
 Debian for arm64 (bookworm, Python 3.11; trixie, 3.13) is unpacked, the requirements are installed
 by its own pip, and the models and the demo clip run under QEMU as on a Pi 4 and on a Pi 5. What is
-missing is built first. Exit codes: 0 everything passed, 1 something did not, 2 no rig here.
+missing is built first. Exit codes: 0 everything passed, 1 something did not, 3 no rig here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from arm64_system import (
     environment,
     root,
 )
-from cache import BuildError, Part, cpu_seconds
+from cache import UNAVAILABLE, BuildError, Part, cpu_seconds
 from report import Report
 
 NOT_COVERED = """\
@@ -44,7 +44,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
-        "--no-build", action="store_true", help="end with exit code 2 if something is missing"
+        "--no-build", action="store_true", help="end with exit code 3 if something is missing"
     )
     what.add_argument("--build-only", action="store_true", help="compare nothing")
     options = parser.parse_args()
@@ -61,7 +61,7 @@ def main() -> int:
         return 1 if refused else 0
     except BuildError as error:
         print(f"rig: {error}", file=sys.stderr)
-        return 2
+        return UNAVAILABLE
 
 
 def _parts(system: System) -> list[Part]:

@@ -20,6 +20,11 @@ KEPT_DAYS = 14
 """A part that nobody used for so long goes when another of its name is built."""
 
 
+UNAVAILABLE = 3
+"""Exit code of a rig that cannot run here. Not 2, which Python gives for a script that is not
+there: whoever takes a rig's absence for no failure must not take that for it."""
+
+
 class BuildError(Exception):
     """Something that a rig needs cannot be made here; the text says what to do."""
 

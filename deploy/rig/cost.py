@@ -5,7 +5,7 @@
 
 ``--check`` fails when a model costs over 2 % more than recorded. When models and runtime are those
 that were counted, nothing can have changed, and it counts only where the counting QEMU is at hand;
-else it is built. Exit codes: 0 all well, 1 a model costs more, 2 nothing can be counted here.
+else it is built. Exit codes: 0 all well, 1 a model costs more, 3 nothing can be counted here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import cost_figures as figures
 import cost_qemu
 from arm64_inputs import one_face
 from arm64_system import CHECKOUT, DEVICE, UnfitError, environment, root
-from cache import BuildError, Part
+from cache import UNAVAILABLE, BuildError, Part
 from cost_qemu import Counter
 from edge_app.recording import write_atomically
 
@@ -53,7 +53,7 @@ def main() -> int:
         return check() if options.check else write(options.reference)
     except (BuildError, UnfitError) as error:
         print(f"rig: {error}", file=sys.stderr)
-        return 2
+        return UNAVAILABLE
 
 
 def write(reference: Path) -> int:

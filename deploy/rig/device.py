@@ -4,7 +4,7 @@
 
 User-Mode Linux with a real systemd, cameras (vivid for V4L2, vimc for libcamera) and GPIO pins
 (gpio-sim). What is missing is built first and kept, see cache.py. Exit codes: 0 everything passed,
-1 something did not, 2 no rig here.
+1 something did not, 3 no rig here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import images
 import kernel
 import model_checks
 import plan
-from cache import BuildError, cpu_seconds
+from cache import UNAVAILABLE, BuildError, cpu_seconds
 from debian import check_host
 from edge_app.settings import IndicatorSettings
 from machine import MEMORY_FOLDER, MEMORY_MB, Machine
@@ -42,7 +42,7 @@ def main() -> int:
     """Build, start, look, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--no-build", action="store_true", help="end with exit code 2 if something is missing"
+        "--no-build", action="store_true", help="end with exit code 3 if something is missing"
     )
     parser.add_argument(
         "--models",
@@ -56,13 +56,13 @@ def main() -> int:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print("rig: another run of the rig is going on in this checkout", file=sys.stderr)
-            return 2
+            return UNAVAILABLE
         try:
             then = plan.MODELS if arguments.models else plan.DEVICE
             return _run(then, build=not arguments.no_build)
         except BuildError as error:
             print(f"rig: {error}", file=sys.stderr)
-            return 2
+            return UNAVAILABLE
 
 
 def _run(then: Mapping[str, Sequence[plan.Check]], *, build: bool) -> int:

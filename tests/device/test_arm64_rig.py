@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-NOTHING_BUILT = 2
+NOTHING_BUILT = 3
 """Exit code of the rig when it cannot be started here."""
 
 
