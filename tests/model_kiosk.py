@@ -22,7 +22,8 @@ bundle.MODELS_DIR = Path(os.environ["TEST_SHIPPED"])
 from edge_app.store import keys, service  # noqa: E402
 
 keys.FOLDER = Path(os.environ["TEST_KEYS"])
-service.HEALTHY_S, service.CALM_S, service.LOOK_S = 15.0, 1.5, 0.1
+service.HEALTHY_S, service.CALM_S, service.LOOK_S, service.WATCH_S = 15.0, 1.5, 0.1, 0.1
+service.RUNS = Path("/")  # tests/keeper.py stands in for systemd
 
 
 def misbehave(version: str, way: str) -> None:
