@@ -17,6 +17,7 @@ from edge_app.errors import (
 from edge_app.store.changes import change
 from edge_app.store.install import rollback
 from edge_app.store.layout import read_record
+from edge_app.store.overview import show
 from edge_app.store.service import Look
 from edge_app.vision.bundle import find_bundle, load_bundle
 from tests.model_bundles import CLASSIFIER, DETECTOR, Models
@@ -120,6 +121,19 @@ def test_rollback_goes_back_one_by_one_and_at_last_to_the_shipped_model(models: 
         assert "gave way to" in out.getvalue()
     with pytest.raises(UsageError, match="no model is installed"):
         rollback(None, models.store, io.StringIO())
+
+
+def test_a_shipped_model_that_could_not_be_installed_is_listed_as_any_other(
+    models: Models, old: str
+) -> None:
+    for suffix in (".tflite", ".json"):
+        path = models.shipped / f"{CLASSIFIER}{suffix}"
+        path.rename(path.with_stem("my model"))
+    card = models.shipped / "my model.json"
+    card.write_text(card.read_text().replace(CLASSIFIER, "my model"))
+    out = io.StringIO()
+    assert show(models.store, out) == 0
+    assert "my model" in out.getvalue()
 
 
 def test_rollback_passes_over_a_damaged_version(models: Models, old: str) -> None:
