@@ -18,7 +18,7 @@ from tests.services import PATIENCE_S, Systemd
 
 SYSTEMCTL = """#!/bin/sh
 case $1 in
-show) cat "{folder}/show" ;;
+show) exec cat "{folder}/show" ;;
 restart) touch "{folder}/restart" ;;
 esac
 """
