@@ -100,6 +100,10 @@ class ModelStoreBusyError(Temporary, OSError):
     """Another command changes the installed models right now."""
 
 
+class ServiceSilentError(Temporary, TimeoutError):
+    """systemd runs here, but does not say how the kiosk is."""
+
+
 class UpdateFailedError(Permanent, RuntimeError):
     """The kiosk did not work with a new model and went back to the one before."""
 

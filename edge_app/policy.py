@@ -25,6 +25,9 @@ from dataclasses import dataclass
 from edge_app.domain import SIGNAL_OF_STATE, MaskState, Signal, Track
 from edge_app.settings import PolicySettings
 
+STALE = "no fresh picture for"
+"""Begins the reason of a fault that a camera or a model that hangs has caused."""
+
 _WORDS = {
     Signal.NO_MASK: ("person without a mask", "people without a mask"),
     Signal.INCORRECT: ("person wears the mask incorrectly", "people wear the mask incorrectly"),
@@ -110,7 +113,7 @@ class Policy:
         age = now - shown.newest
         if shown.signal is Signal.FAULT or age <= self._settings.stale_s:
             return shown.signal, shown.reason
-        return Signal.FAULT, f"no fresh picture for {age:.1f} s"
+        return Signal.FAULT, f"{STALE} {age:.1f} s"
 
     def _may_leave(self, shown: _Shown, asked: Signal, time: float) -> bool:
         begin = shown.asked if asked is Signal.IDLE else shown.since

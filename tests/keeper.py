@@ -1,7 +1,8 @@
 """A small systemd for one service: what ``mask-kiosk.service`` has it do, and a ``systemctl``.
 
-ExecStartPre, the kiosk, READY and STATUS, ExecStartPost, Restart=always but for exit code 2. The
-real one is met in the rig (docs/rig.md).
+ExecStartPre, the kiosk, READY and STATUS, ExecStartPost, Restart=always but for exit code 2. When
+the kiosk ends during ExecStartPost, the unit stays as it was, without a process, until that command
+has ended. The real one is met in the rig (docs/rig.md).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tests.services import PATIENCE_S, Systemd
 
 SYSTEMCTL = """#!/bin/sh
 case $1 in
-show) cat "{folder}/show" ;;
+show) exec cat "{folder}/show" ;;
 restart) touch "{folder}/restart" ;;
 esac
 """
@@ -117,11 +118,17 @@ class Keeper:
                 self._tell("active", "running")
             if self._ordered() or self._stopping.wait(0.03):
                 kiosk.terminate()
+                if after is not None:
+                    after.terminate()
                 break
-        if after is not None:
-            after.terminate()
-            after.wait(PATIENCE_S)
         kiosk.wait(PATIENCE_S)
+        self.process = 0
+        self._tell()
+        if after is not None:
+            while after.poll() is None:
+                if self._ordered() or self._stopping.wait(0.03):
+                    after.terminate()
+                    after.wait(PATIENCE_S)
         return kiosk.returncode
 
     def _ordered(self) -> bool:

@@ -53,6 +53,7 @@ class Signer:
     def trust(self, folder: Path) -> Path:
         """Install the public key."""
         folder.mkdir(exist_ok=True)
+        folder.chmod(0o755)
         path = folder / f"{self.id}.pub"
         path.write_text(self.public())
         path.chmod(0o644)

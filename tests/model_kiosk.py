@@ -22,7 +22,8 @@ bundle.MODELS_DIR = Path(os.environ["TEST_SHIPPED"])
 from edge_app.store import keys, service  # noqa: E402
 
 keys.FOLDER = Path(os.environ["TEST_KEYS"])
-service.HEALTHY_S, service.CALM_S, service.LOOK_S = 15.0, 1.5, 0.1
+service.HEALTHY_S, service.CALM_S, service.LOOK_S, service.WATCH_S = 15.0, 1.5, 0.25, 0.25
+service.RUNS = Path("/")  # tests/keeper.py stands in for systemd
 
 
 def misbehave(version: str, way: str) -> None:
@@ -50,6 +51,17 @@ def misbehave(version: str, way: str) -> None:
     BundleDetector.__init__, BundleDetector.detect = opened, looked
 
 
+def wait_less(version: str) -> None:
+    """Nobody has to wait long for what will never work; the one after it gets its full time."""
+    wait, healthy_s = service.wait_until_healthy, service.HEALTHY_S
+
+    def waited(name: str, wanted: str) -> Any:
+        service.HEALTHY_S = 8.0 if wanted == version else healthy_s
+        return wait(name, wanted)
+
+    service.wait_until_healthy = waited
+
+
 def main(arguments: list[str]) -> int:
     if arguments[0] == "boot":
         from edge_app.store.boot import main as boot
@@ -59,6 +71,8 @@ def main(arguments: list[str]) -> int:
 
     if "TEST_BAD" in os.environ and arguments[0] == "run":
         misbehave(os.environ["TEST_BAD"], os.environ["TEST_WAY"])
+    elif "TEST_BAD" in os.environ:
+        wait_less(os.environ["TEST_BAD"])
     return edge_app(arguments)
 
 

@@ -33,10 +33,11 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Entry point of ``selftest``."""
     from edge_app.vision.selftest import selftest_path
-    from training.exporting.bundle_files import write_bundle
+    from training.exporting.bundle_files import settle, write_bundle
     from training.exporting.selftest import with_self_test
 
     model = find_bundle(args.bundle)
+    settle(model.parent, model.stem)
     card = load_bundle(model, read_card(model).task).card.raw
     assert card is not None
     content = model.read_bytes()

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_app.errors import KioskError, ModelStoreError
+from edge_app.errors import KioskError, ModelStoreError, ServiceSilentError
 from edge_app.store.layout import SHORT, names, store_folder, unconfirmed
 from edge_app.store.record import MAX_STARTS, Record
 
@@ -43,8 +43,8 @@ def before_start(store: Path) -> int:
 def ready(store: Path, ask: Callable[[], Look | None] | None = None) -> int:
     """Confirm the versions that the kiosk works with.
 
-    Waits only where there is something to confirm. When the kiosk ends meanwhile, systemd ends this
-    process too.
+    Waits only where there is something to confirm, and no longer than the kiosk lives: systemd
+    waits for this process before it turns off the lamps of a kiosk that crashed and starts it anew.
 
     Args:
         store: The folder of installed models.
@@ -58,7 +58,11 @@ def ready(store: Path, ask: Callable[[], Look | None] | None = None) -> int:
     from edge_app.store.changes import change
     from edge_app.store.service import look_when_calm
 
-    seen = (ask or look_when_calm)()
+    try:
+        seen = (ask or look_when_calm)()
+    except ServiceSilentError as error:
+        log.error("%s; the new models are not confirmed by this start", error)
+        return 1
     if seen is None or not seen.models:
         return 0
 

@@ -11,7 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edge_app.errors import BundleError, ModelStoreBusyError, ModelStoreError
-from edge_app.store.files import locked, make_folder, move, replace_file, sync_folder, write_file
+from edge_app.store.files import (
+    locked,
+    make_folder,
+    move,
+    open_to_readers,
+    replace_file,
+    sync_folder,
+    write_file,
+)
 from edge_app.store.layout import ACTIVE, VERSIONS, names, read_record, record_path
 from edge_app.store.record import Record, written
 
@@ -58,8 +66,9 @@ def exclusively(store: Path) -> Iterator[None]:
         ModelStoreError: The store cannot be written.
     """
     with writing(store):
-        for folder in (store, store / VERSIONS, store / ACTIVE):
-            make_folder(folder)
+        with open_to_readers():
+            for folder in (store, store / VERSIONS, store / ACTIVE):
+                make_folder(folder)
         lock = locked(store / COMMAND_LOCK, wait=False)
         try:
             lock.__enter__()
@@ -124,13 +133,23 @@ def staged(store: Path, files: Mapping[str, bytes]) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def keep(store: Path, folder: Path, version: str) -> None:
+def keep(store: Path, folder: Path, version: str, *, is_whole: bool) -> None:
     """Make a staged folder the one of its version; a damaged one gives way.
+
+    Args:
+        store: The folder of installed models.
+        folder: The staged one.
+        version: What is in it.
+        is_whole: The version is there, and stays as it is: the kiosk may be using it, and to
+            replace a folder takes two steps.
 
     Raises:
         ModelStoreError: The store cannot be written.
     """
     with writing(store):
+        if is_whole:
+            sync_folder(store / VERSIONS)  # it may come from a command that was killed
+            return
         place = store / VERSIONS / version
         if place.exists():
             aside = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=store / VERSIONS))

@@ -43,13 +43,27 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder that everybody may read, unless it is there; its name is on the disk then."""
+    """Make a folder that everybody may read; its name is on the disk then.
+
+    One that is there may come from a command that was killed before it could let others in.
+    """
     try:
         path.mkdir()
     except FileExistsError:
-        return
+        if path.stat().st_mode & ENTERABLE == ENTERABLE:
+            return
     path.chmod(ENTERABLE)
     sync_folder(path.parent)
+
+
+@contextmanager
+def open_to_readers() -> Iterator[None]:
+    """What is made meanwhile can be read by everybody from its first moment on."""
+    before = os.umask(0o777 & ~ENTERABLE)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def move(old: Path, new: Path) -> None:

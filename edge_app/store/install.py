@@ -15,6 +15,7 @@ from typing import TextIO
 from edge_app.errors import (
     BundleError,
     KioskError,
+    ServiceSilentError,
     SignatureError,
     UpdateFailedError,
     UsageError,
@@ -26,7 +27,8 @@ from edge_app.store.incoming import CARD, MODEL, SELFTEST, SIGNATURE, Incoming, 
 from edge_app.store.keys import trusted_keys
 from edge_app.store.layout import SHORT, names, read_record
 from edge_app.store.minisign import Signature, read_signature, verify
-from edge_app.store.record import Entry, Record
+from edge_app.store.record import NAME, Entry, Record
+from edge_app.store.service import Look
 from edge_app.trial import try_selftest
 from edge_app.vision import bundle
 from edge_app.vision.bundle import Card, find_bundle, read_card
@@ -56,6 +58,7 @@ def install(
         SelfTestError: It says something else than at export.
         ModelStoreError: The store cannot be written.
         ModelStoreBusyError: Another command is at work.
+        ServiceSilentError: systemd does not say whether the kiosk runs.
         UpdateFailedError: The kiosk did not work with it within a minute.
     """
     incoming = read_incoming(path)
@@ -73,12 +76,14 @@ def install(
             card = _accepted(folder / f"{name}{MODEL}", incoming, store)
             result = self_test(card.task, folder / f"{name}{MODEL}")
             print(f"{short}: self-test passed: {result}", file=out, flush=True)
-            keep(store, folder, version)
+            seen = service.look()  # an answer first: nothing is switched that nobody could watch
+            keep(store, folder, version, is_whole=damage(store, name, version) is None)
         entry = Entry(version, now(), signature.key_id, signature.comment)
         change(store, name, lambda record: record.installed(entry))
-        code = _settle(store, name, version, out)
-        prune(store)
-        return code
+        try:
+            return _settle(store, name, version, seen, out)
+        finally:
+            prune(store)
 
 
 def rollback(name: str | None, store: Path, out: TextIO) -> int:
@@ -99,6 +104,8 @@ def rollback(name: str | None, store: Path, out: TextIO) -> int:
     """
     if name is None:
         name = _only_installed(store)
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{name[:100]!r} is not the name of a model (not a path, no .tflite)")
     with exclusively(store):
         before = change(store, name, lambda _record: None).active  # a damaged record is mended
         if before is None:
@@ -194,34 +201,35 @@ def _role(card: Card) -> str:
     return f"for {card.task!r} ({', '.join(card.labels)})" if card.labels else f"for {card.task!r}"
 
 
-def _settle(store: Path, name: str, version: str, out: TextIO) -> int:
-    """Let the kiosk take up a new version; confirm it, or go back."""
+def _settle(store: Path, name: str, version: str, seen: Look | None, out: TextIO) -> int:
+    """Let the kiosk, as it was seen, take up a new version; confirm it, or go back."""
     short = f"{name} {version[:SHORT]}"
-    seen = service.look()
     if seen is None or not seen.is_wanted:
         how = "systemd does not run the kiosk here"
         if seen is not None:
             how = "the service is stopped; its next start confirms the model, or rolls it back"
         print(f"{short}: switched without waiting: {how}", file=out)
         return 0
-    trouble = _taken_up(name, version)
-    if trouble is None:
-        change(store, name, lambda record: _if_active(record, version, Record.confirmed))
-        print(f"{short}: the kiosk works with it", file=out)
-        seen = service.look()
-        if seen is not None and name not in seen.models:
-            print(f"{short}: but the kiosk's settings name other models", file=out)
+    found = _taken_up(name, version)
+    if isinstance(found, Look):
+        if name in found.models:
+            change(store, name, lambda record: _if_active(record, version, Record.confirmed))
+            print(f"{short}: the kiosk works with it", file=out)
+        else:
+            how = "the kiosk's settings name other models; the first start with it confirms it"
+            print(f"{short}: switched, but {how}, or rolls it back", file=out)
         return 0
-    after = go_back(store, name, version, trouble)
+    after = go_back(store, name, version, found)
     again = _taken_up(name, _version_in_use(name))
-    end = "which works again" if again is None else f"which does not work either: {again}"
+    end = "which works again" if isinstance(again, Look) else f"which does not work either: {again}"
     raise UpdateFailedError(
-        f"{short}: the kiosk did not work with it within {service.HEALTHY_S:g} s: {trouble}; "
+        f"{short}: the kiosk did not work with it within {service.HEALTHY_S:g} s: {found}; "
         f"rolled back to {named(after)}, {end}"
     )
 
 
-def _taken_up(name: str, version: str) -> str | None:
+def _taken_up(name: str, version: str) -> Look | str:
+    """The kiosk that works after a start with a version; or what is wrong."""
     if not service.restart():
         return "systemd did not take the order to restart the service"
     return service.wait_until_healthy(name, version)
@@ -229,13 +237,19 @@ def _taken_up(name: str, version: str) -> str | None:
 
 def _restarted(name: str, out: TextIO) -> str | None:
     """After a rollback by hand: what is wrong with the kiosk; None also where none runs."""
-    seen = service.look()
+    try:
+        seen = service.look()
+    except ServiceSilentError as error:
+        return f"{error}; it was not restarted"
     if seen is None or not seen.is_wanted:
         print(f"{name}: the service does not run here; nothing was restarted", file=out)
         return None
-    if (trouble := _taken_up(name, _version_in_use(name))) is None:
-        print(f"{name}: the kiosk works with it", file=out)
-    return trouble
+    found = _taken_up(name, _version_in_use(name))
+    if isinstance(found, str):
+        return found
+    which = "with it" if name in found.models else "but its settings name other models"
+    print(f"{name}: the kiosk works {which}", file=out)
+    return None
 
 
 def _version_in_use(name: str) -> str:

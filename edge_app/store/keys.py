@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import stat
 from pathlib import Path
@@ -19,21 +20,41 @@ def trusted_keys(folder: Path) -> dict[str, PublicKey]:
     """The keys in a folder, by id; none where there is no folder.
 
     Raises:
-        SignatureError: A ``.pub`` file is no key, cannot be read, or others may change it.
+        SignatureError: A ``.pub`` file is no key, cannot be read, is a link, or others than root
+            (and whoever runs this, who decides anyway) may change it or the folder.
     """
     keys = {}
     for path in sorted(folder.glob("*.pub")):
         try:
-            mode = stat.S_IMODE(path.stat().st_mode)
-            if mode & NOT_FOR_OTHERS:
-                raise SignatureError(
-                    f"{path}: other users may change this key (mode {mode:04o}); "
-                    f"run: sudo chmod 644 {shlex.quote(str(path))}"
-                )
-            with path.open("rb") as file:
-                content = file.read(MAX_BYTES + 1)
+            _refuse_others(folder, folder.stat(), "755")
+            content = _content(path)
         except OSError as error:
-            raise SignatureError(f"{path}: cannot read the key: {error.strerror}") from None
+            reason = (
+                "it is a link, put the file itself here" if path.is_symlink() else error.strerror
+            )
+            raise SignatureError(f"{path}: cannot read the key: {reason}") from None
         key = read_key(content, path)
         keys[key.id] = key
     return keys
+
+
+def _content(path: Path) -> bytes:
+    """Of the very file whose owner and mode were looked at."""
+    # Without NONBLOCK a pipe of that name would hold everything up.
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        _refuse_others(path, os.fstat(file), "644")
+        return os.read(file, MAX_BYTES + 1)
+    finally:
+        os.close(file)
+
+
+def _refuse_others(path: Path, found: os.stat_result, mode: str) -> None:
+    if found.st_uid in (0, os.geteuid()) and not found.st_mode & NOT_FOR_OTHERS:
+        return
+    what = shlex.quote(str(path))
+    raise SignatureError(
+        f"{path}: other users may change the keys (owner {found.st_uid}, mode "
+        f"{stat.S_IMODE(found.st_mode):04o}); see whose they are, then run: "
+        f"sudo chown root: {what} && sudo chmod {mode} {what}"
+    )

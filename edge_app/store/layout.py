@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from edge_app.errors import BundleError
+from edge_app.errors import BundleError, UsageError
 from edge_app.store.record import MAX_STARTS, NAME, Entry, Record, parsed
 
 VARIABLE = "MASK_KIOSK_MODELS"
@@ -35,7 +35,13 @@ def store_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
 
 
 def record_path(store: Path, name: str) -> Path:
-    """The file that says which version of a model counts."""
+    """The file that says which version of a model counts.
+
+    Raises:
+        UsageError: No model can have this name; with it the path could lead anywhere.
+    """
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{name[:100]!r} cannot be the name of an installed model")
     return store / ACTIVE / f"{name}.json"
 
 

@@ -10,7 +10,7 @@ from typing import TextIO
 from edge_app.errors import KioskError
 from edge_app.store.going_back import damage
 from edge_app.store.layout import SHORT, names, read_record
-from edge_app.store.record import Record
+from edge_app.store.record import NAME, Record
 from edge_app.vision import bundle
 from edge_app.vision.bundle import read_card
 
@@ -35,7 +35,7 @@ def rows(store: Path | None) -> Iterator[Row]:
     shipped = {path.stem: path for path in bundle.MODELS_DIR.glob("*.tflite")}
     for name in sorted({*shipped, *(names(store) if store is not None else ())}):
         record, broken = Record(name), None
-        if store is not None:
+        if store is not None and NAME.fullmatch(name):
             try:
                 record = read_record(store, name)
             except KioskError as error:

@@ -15,7 +15,8 @@ SCHEMA = 1
 """Version of this file's layout."""
 
 KEPT = 3
-"""Versions that are remembered, and whose files are kept: the active one and two before."""
+"""Versions that are remembered, and whose files are kept: the active one and two before; of these,
+one with which the kiosk was seen to work, if there was any."""
 
 MAX_STARTS = 3
 """Starts of the kiosk that an unconfirmed version gets to show that it works."""
@@ -71,8 +72,12 @@ class Record:
 
     def installed(self, entry: Entry) -> Record:
         """After a version was put first."""
-        others = tuple(e for e in self.history if e.version != entry.version)
-        return Record(self.name, (entry, *others)[:KEPT])
+        others = [e for e in self.history if e.version != entry.version]
+        before, forgotten = others[: KEPT - 1], others[KEPT - 1 :]
+        worked = next((e for e in forgotten if e.confirmed), None)
+        if worked is not None and not any(e.confirmed for e in before):
+            before[-1] = worked
+        return Record(self.name, (entry, *before))
 
     def confirmed(self) -> Record:
         """After the kiosk was seen to work with the active version."""

@@ -118,6 +118,23 @@ def test_an_installation_killed_at_each_step_leaves_the_old_or_the_new_model(
     assert 20 < switched <= len(seen) - 1, "most of the work comes before the switch"
 
 
+def test_the_version_that_counts_stays_whole_when_it_is_installed_again_and_killed(
+    models: Models, killer: Killer, tmp_path: Path
+) -> None:
+    """A newcomer who is not sure that the first time worked; the kiosk may already use it."""
+    bundle = models.bundle()
+    install(bundle, models.store, models.keys, io.StringIO(), compare_with_export)
+    copy_of(models.store, tmp_path / "before")
+    for number in range(1, MOST_STEPS):
+        copy_of(tmp_path / "before", models.store)
+        done, *_ = killer.order("install", bundle, "before", number)
+        assert in_use(models) == models.version(bundle)
+        if done == "finished":
+            break
+    assert done == "finished"
+    assert number > 20
+
+
 @pytest.mark.parametrize("way", ["before", "torn", "after"])
 def test_a_rollback_killed_at_each_step_leaves_one_of_the_two(
     models: Models, killer: Killer, way: str, tmp_path: Path

@@ -23,10 +23,19 @@ Clip = Callable[[int], Path]
 
 
 @pytest.fixture
-def keeper(root: Path, tmp_path: Path, models: Models, clip: Clip) -> Iterator[Keeper]:
+def long_clip(tmp_path_factory: pytest.TempPathFactory, clip: Clip) -> Path:
+    """Written once: that takes seconds."""
+    path = tmp_path_factory.getbasetemp() / "long.avi"
+    if not path.exists():
+        clip(4000).rename(path)
+    return path
+
+
+@pytest.fixture
+def keeper(root: Path, tmp_path: Path, models: Models, long_clip: Path) -> Iterator[Keeper]:
     settings = tmp_path / "kiosk.toml"
     settings.write_text(
-        f'[source]\nuri = "{clip(4000)}"\n[indicator]\npins = "mock"\nself_test = false\n'
+        f'[source]\nuri = "{long_clip}"\n[indicator]\npins = "mock"\nself_test = false\n'
         f'[detector]\nbundle = "{DETECTOR}"\n[classifier]\nbundle = "tiny_classifier"\n'
     )
     settings.chmod(0o600)

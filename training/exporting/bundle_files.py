@@ -47,6 +47,7 @@ def write_bundle(
     """
     name = str(card["name"])
     model = out / f"{name}.tflite"
+    settle(out, name)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=_partial(name), dir=out) as folder:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.errors import BundleError
+from edge_app.errors import BundleError, ServiceSilentError
 from edge_app.store import changes
 from edge_app.store.boot import before_start, main, ready
 from edge_app.store.going_back import go_back
@@ -77,6 +77,19 @@ def test_ready_confirms_nothing_else(
     ready(models.store, lambda: seen)
     active = read_record(models.store, DETECTOR).active
     assert (active.confirmed, active.starts) == (False, 1)
+
+
+def test_a_systemd_that_does_not_answer_is_said_and_confirms_nothing(
+    models: Models, two: tuple[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    def silent() -> None:
+        raise ServiceSilentError("systemctl show: fails")
+
+    assert ready(models.store, silent) == 1
+    assert caplog.messages == [
+        "systemctl show: fails; the new models are not confirmed by this start"
+    ]
+    assert not read_record(models.store, DETECTOR).active.confirmed
 
 
 def test_an_unconfirmed_model_that_never_gets_ready_is_rolled_back(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import shutil
@@ -48,7 +49,7 @@ def test_a_folder_a_model_and_a_card_name_the_same_bundle(folder: Path) -> None:
 def test_a_file_names_its_bundle_among_several(folder: Path) -> None:
     write(folder, "window")
     assert read_incoming(folder / "door.tflite").name == "door"
-    with pytest.raises(BundleError, match="holds 2 bundles, give one: door, window"):
+    with pytest.raises(BundleError, match="holds several bundles, give one: door, window"):
         read_incoming(folder)
 
 
@@ -140,6 +141,49 @@ def test_a_tar_of_a_thousand_files_is_not_a_bundle(tmp_path: Path) -> None:
     path = tar(tmp_path / "a.tar", {str(i): b"" for i in range(1001)})
     with pytest.raises(BundleError, match="more than 1000 files"):
         read_incoming(path)
+
+
+def test_a_tar_that_nests_its_names_without_end_is_refused(tmp_path: Path) -> None:
+    """tarfile follows such a chain of "long names" by calling itself."""
+    path = tmp_path / "a.tar"
+    long = tarfile.TarInfo("././@LongLink")
+    long.type, long.size = tarfile.GNUTYPE_LONGNAME, 5
+    path.write_bytes((long.tobuf(tarfile.GNU_FORMAT) + b"door\0".ljust(512, b"\0")) * 3000)
+    with pytest.raises(BundleError, match="it is no honest tar file"):
+        read_incoming(path)
+
+
+@pytest.mark.parametrize("kind", ["file", "name"])
+def test_a_small_file_that_unpacks_to_a_large_one_is_not_read_whole(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incoming, "MOST_TOTAL", 1 << 20)
+    large = tarfile.TarInfo("door.tflite")
+    large.type = tarfile.REGTYPE if kind == "file" else tarfile.GNUTYPE_LONGNAME
+    large.size = 4 << 20
+    path = tmp_path / "a.tar.gz"
+    with gzip.open(path, "wb") as file:
+        file.write(large.tobuf(tarfile.GNU_FORMAT) + bytes(4 << 20))
+    with pytest.raises(BundleError, match="holds more than 1 MiB"):
+        read_incoming(path)
+
+
+def test_nothing_is_read_of_a_second_bundle(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, "window")
+    members = {f"{name}{s}": c for name in ("door", "window") for s, c in FILES.items()}
+    path = tar(tmp_path / "a.tar", {**members, "cut": b""})
+    os.truncate(path, 512 * 9 + 10)  # within the second model: to read on would be an error
+    with pytest.raises(BundleError, match="holds several bundles, give one: door, window"):
+        read_incoming(path)
+
+    def refuse(*_: object) -> bytes:
+        raise AssertionError
+
+    monkeypatch.setattr(incoming, "_limited", refuse)
+    with pytest.raises(BundleError, match="holds several bundles, give one: door, window"):
+        read_incoming(folder)
 
 
 def test_a_file_that_cannot_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,37 +17,23 @@ import pytest
 from edge_app.errors import (
     BundleError,
     BundleNotFoundError,
-    KioskError,
     ModelStoreBusyError,
     ModelStoreError,
     SelfTestError,
     SignatureError,
-    UsageError,
 )
 from edge_app.store import install as installing
 from edge_app.store.install import install, rollback
 from edge_app.store.layout import read_record
-from edge_app.store.overview import show
-from edge_app.trial import compare_with_export
-from edge_app.vision.bundle import find_bundle, load_bundle
+from edge_app.vision.bundle import find_bundle
 from tests.disks import Disk
 from tests.model_bundles import CLASSIFIER, DETECTOR, Models, Signer
+from tests.model_installs import in_use, put_in, refused
 
 
 @pytest.fixture(autouse=True)
 def no_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_app.store.service.look", lambda: None)
-
-
-def put_in(models: Models, bundle: Path) -> str:
-    out = io.StringIO()
-    assert install(bundle, models.store, models.keys, out, compare_with_export) == 0
-    return out.getvalue()
-
-
-def in_use(name: str = DETECTOR) -> str:
-    task = "detect" if name == DETECTOR else "classify"
-    return load_bundle(name, task).card.version
 
 
 @pytest.fixture
@@ -92,6 +78,50 @@ def test_the_same_again_changes_nothing_once_it_is_confirmed(models: Models) -> 
     assert read_record(models.store, DETECTOR) == before
 
 
+def test_a_version_that_counts_is_never_away_while_it_is_installed_again(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = models.bundle()
+    put_in(models, bundle)
+    folder = find_bundle(DETECTOR).parent
+    before = folder.stat().st_ino
+    monkeypatch.setattr("edge_app.store.changes.move", lambda *_: pytest.fail("moved"))
+    put_in(models, bundle)
+    assert folder.stat().st_ino == before
+    assert [path.name for path in folder.parent.iterdir()] == [models.version(bundle)]
+
+
+def test_a_folder_that_a_killed_command_left_closed_is_opened(models: Models) -> None:
+    (models.store / "active").mkdir(parents=True)
+    for folder in (models.store, models.store / "active"):
+        folder.chmod(0o700)
+    put_in(models, models.bundle())
+    for folder in (models.store, models.store / "active"):
+        assert folder.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_kill_right_after_a_folder_was_made_leaves_it_open(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = models.bundle()
+
+    class KilledError(Exception):
+        pass
+
+    def kill(*_: object) -> None:
+        raise KilledError
+
+    monkeypatch.setattr(Path, "chmod", kill)
+    before = os.umask(0o077)
+    try:
+        with pytest.raises(KilledError):
+            put_in(models, bundle)
+        assert os.umask(0o077) == 0o077, "put back"
+    finally:
+        os.umask(before)
+    assert models.store.stat().st_mode & 0o777 == 0o755
+
+
 def test_a_damaged_version_is_mended_by_installing_it_again(models: Models) -> None:
     bundle = models.bundle()
     put_in(models, bundle)
@@ -102,17 +132,6 @@ def test_a_damaged_version_is_mended_by_installing_it_again(models: Models) -> N
 
 
 # Refused
-
-
-def refused(models: Models, bundle: Path, kind: type[KioskError], words: str) -> None:
-    """A refusal leaves the model in use, and no trace."""
-    before, files = in_use(), sorted(models.store.rglob("*"))
-    with pytest.raises(kind, match=words) as caught:
-        install(bundle, models.store, models.keys, io.StringIO(), compare_with_export)
-    assert "\n" not in str(caught.value)
-    assert in_use() == before
-    assert sorted(models.store.rglob("*")) == files
-    assert show(models.store, io.StringIO()) == 0
 
 
 def test_without_a_key_nothing_is_let_in(models: Models, old: str) -> None:
@@ -276,53 +295,3 @@ def test_old_versions_and_what_killed_commands_left_are_removed(models: Models) 
         versions.append(models.version(bundle))
     found = {path.name for path in (models.store / "versions").iterdir()}
     assert found == set(versions[2:])
-
-
-# Back
-
-
-def test_rollback_goes_back_one_by_one_and_at_last_to_the_shipped_model(models: Models) -> None:
-    shipped, bundles = in_use(), [models.bundle(change={"made_by": str(i)}) for i in range(2)]
-    for bundle in bundles:
-        put_in(models, bundle)
-    for version in (models.version(bundles[0]), shipped):
-        out = io.StringIO()
-        assert rollback(None, models.store, out) == 0
-        assert in_use() == version
-        assert "gave way to" in out.getvalue()
-    with pytest.raises(UsageError, match="no model is installed"):
-        rollback(None, models.store, io.StringIO())
-
-
-def test_rollback_passes_over_a_damaged_version(models: Models, old: str) -> None:
-    shipped = load_bundle(models.shipped / f"{DETECTOR}.tflite", "detect").card.version
-    put_in(models, models.bundle())
-    (models.store / "versions" / old / f"{DETECTOR}.tflite").unlink()
-    assert rollback(DETECTOR, models.store, io.StringIO()) == 0
-    assert in_use() == shipped
-
-
-def test_rollback_mends_a_damaged_record(models: Models, old: str) -> None:
-    (models.store / "active" / f"{DETECTOR}.json").write_bytes(b"{")
-    with pytest.raises(BundleError, match="damaged.*run: sudo systemctl restart"):
-        find_bundle(DETECTOR)
-    assert rollback(DETECTOR, models.store, io.StringIO()) == 0
-    assert find_bundle(DETECTOR).parent == models.shipped
-
-
-def test_rollback_wants_a_name_when_there_are_several(models: Models, old: str) -> None:
-    put_in(models, models.bundle(CLASSIFIER))
-    with pytest.raises(UsageError, match=f"name one .*: {CLASSIFIER}, {DETECTOR}"):
-        rollback(None, models.store, io.StringIO())
-    with pytest.raises(UsageError, match="nobody: no such model"):
-        rollback("nobody", models.store, io.StringIO())
-
-
-def test_a_model_that_ships_nowhere_cannot_be_taken_away(models: Models) -> None:
-    bundle = models.bundle()
-    for suffix in (".tflite", ".json"):
-        (models.shipped / f"{DETECTOR}{suffix}").unlink()
-    put_in(models, bundle)
-    with pytest.raises(ModelStoreError, match="there is no other tiny_detector to go back to"):
-        rollback(DETECTOR, models.store, io.StringIO())
-    assert in_use() == models.version(bundle)

@@ -36,8 +36,22 @@ def test_installing_puts_first_and_going_back_undoes_it(record: Record, new: Ent
     assert len(after.history) <= KEPT
     assert len({e.version for e in after.history}) == len(after.history)
     if new.version not in {e.version for e in record.history}:
-        before = [e.version for e in record.history][: KEPT - 1]
-        assert [e.version for e in after.rolled_back().history] == before
+        before = [e.version for e in record.history]
+        kept = [e.version for e in after.rolled_back().history]
+        assert kept[: KEPT - 2] == before[: KEPT - 2]
+        assert len(kept) == min(len(before), KEPT - 1)
+
+
+@given(st.lists(st.booleans(), max_size=20))
+def test_the_last_version_that_worked_is_never_forgotten(worked: list[bool]) -> None:
+    record, last = Record("a"), None
+    for number, works in enumerate(worked):
+        version = f"{number:064x}"
+        record = record.installed(Entry(version, "now", "KEY"))
+        if works:
+            record, last = record.confirmed(), version
+        assert next((e.version for e in record.history if e.confirmed), None) == last
+        assert len(record.history) <= KEPT
 
 
 def test_going_back_ends_at_the_shipped_one() -> None:

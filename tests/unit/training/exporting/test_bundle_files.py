@@ -160,3 +160,17 @@ def test_a_full_disk_leaves_the_old_bundle(
         write_bundle(large, shipped.read_bytes(), small_disk)
     assert load_bundle(small_disk / "b.tflite", "classify").card.temperature == 1.0
     assert sorted(p.name for p in small_disk.iterdir()) == ["b.json", "b.tflite"]
+
+
+def test_a_bundle_is_written_where_a_kill_left_another_half_in_place(
+    tiny: Path, tmp_path: Path
+) -> None:
+    card = json.loads((tiny / "tiny_classifier.json").read_text())
+    content = (tiny / "tiny_classifier.tflite").read_bytes()
+    name = card["name"]
+    ready = tmp_path / f".ready-{name}"
+    ready.mkdir()
+    (ready / f"{name}.json").write_text(json.dumps(card | {"temperature": 2.0}))
+    model = write_bundle(card | {"temperature": 3.0}, content, tmp_path)
+    assert load_bundle(model, "classify").card.temperature == 3.0
+    assert not ready.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import shutil
@@ -40,6 +41,25 @@ def test_the_command_changes_card_and_self_test_and_not_the_model(
     assert compare(bundle, unpacked(selftest_path(model).read_bytes(), model)) == 0
     if bundle.interpreter.runtime == "ai-edge-litert":
         assert made["selftest"] == before, "the shipped one was made by this very code"
+
+
+def test_the_command_goes_on_where_a_kill_left_a_bundle_half_in_place(tmp_path: Path) -> None:
+    """Of three files the first is renamed, the others still lie in the hidden folder."""
+    name = NAMES[1]
+    ready = tmp_path / f".ready-{name}"
+    ready.mkdir()
+    model = tmp_path / f"{name}.tflite"
+    shutil.copy(MODELS_DIR / model.name, ready)
+    shutil.copy(MODELS_DIR / f"{name}.json", ready)
+    model.write_bytes(b"the model before")
+    (tmp_path / f"{name}.json").write_text("{}")
+    assert main(["selftest", str(model)]) == 0
+    assert not ready.exists()
+    assert (
+        load_bundle(model, "classify").card.sha256
+        == hashlib.sha256((MODELS_DIR / model.name).read_bytes()).hexdigest()
+    )
+    assert main(["selftest", str(model)]) == 0
 
 
 @pytest.mark.parametrize("name", NAMES)
