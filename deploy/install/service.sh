@@ -12,6 +12,7 @@ activate() {
     # The running kiosk holds camera and pins, and proves them: it is READY.
     say "already there" "$UNIT, active and healthy"
     take_into_use
+    mark_healthy
     check_without_hardware "$RELEASE" || fail_last "the check failed, see above"
     finish
     return
@@ -35,14 +36,22 @@ activate() {
   say starting "$UNIT, which has $HEALTHY_S s to become healthy"
   if start_and_wait; then
     say started "$UNIT: active and healthy"
+    mark_healthy
     remove_others
     ((checked == 0)) || fail_last "the kiosk runs, but its check failed, see above"
     finish
     return
   fi
   say FAILED "$UNIT: $(why_unhealthy)"
+  # It has worked since it was taken into use, so something else broke: an older one would not help.
+  if was_healthy; then fail_last "the service is not healthy, but this release has been: $RELEASE stays"; fi
   roll_back "$(previous_release)"
 }
+
+# That the release in use has worked since it was taken into use. A run that was cut after the switch
+# left no mark, so that the next one still goes back.
+mark_healthy() { touch "$HOME_LINK/.healthy"; }
+was_healthy() { [[ -e $RELEASE/.healthy ]]; }
 
 # Whether the new release is the one in use already.
 in_use() {
@@ -53,6 +62,7 @@ take_into_use() {
   if in_use; then
     say "already there" "$HOME_LINK and $UNIT"
   else
+    [[ $(current_release) == "$RELEASE" ]] || rm -f "$RELEASE/.healthy"
     switch_to "$RELEASE"
     say installed "$HOME_LINK and $UNIT"
   fi
@@ -73,6 +83,7 @@ roll_back() { # RELEASE
   systemctl stop "$UNIT" || true
   switch_to "$1"
   if start_and_wait; then
+    mark_healthy
     fail_last "the new release was not healthy; rolled back to $1, which is"
   fi
   fail_last "the new release was not healthy; rolled back to $1, which is not healthy either:" \

@@ -24,11 +24,12 @@ CLIP = "/opt/mask-kiosk/edge_app/assets/demo.mp4"
 SETTINGS = f'[source]\nuri = "{CLIP}"\n[indicator]\npins = "mock"\n'
 
 SYSTEMCTL = """#!/bin/sh
-# Stands in for systemd: a release with BROKEN in it never becomes healthy.
+# Stands in for systemd: a release with BROKEN in it never becomes healthy, and none without camera.
 echo "$*" >>/var/lib/calls
 case "$*" in
   *ActiveState*)
     if ! [ -e /run/started ]; then echo inactive
+    elif [ -e /var/lib/unplugged ]; then echo failed
     elif grep -q BROKEN /opt/mask-kiosk/edge_app/__init__.py; then echo failed
     else echo active; fi ;;
   *MainPID*) echo 42 ;;
@@ -212,6 +213,22 @@ def test_an_update_takes_the_old_one_s_place_at_once(trixie: Debian) -> None:
 def releases(debian: Debian) -> set[str]:
     _, lines = debian.run("sh", "-c", "cd /opt/mask-kiosk-releases && ls -d *-py*")
     return set(lines)
+
+
+def test_one_that_has_worked_stays_when_something_else_breaks(trixie: Debian) -> None:
+    """The camera is unplugged, and the owner runs install.sh again: no reason for an older one."""
+    trixie.put("etc/mask-kiosk/kiosk.toml", SETTINGS)
+    assert trixie.run(INSTALL)[0] == 0
+    trixie.put("usr/bin/systemctl", SYSTEMCTL, 0o755)
+    change(trixie, "second")
+    code, lines = trixie.run(INSTALL, before=WITH_SYSTEMD)
+    assert code == 0, lines
+    second = in_use(trixie)
+    trixie.put("var/lib/unplugged", "")
+    code, lines = trixie.run(INSTALL, before=WITH_SYSTEMD)
+    assert code == 1, lines
+    assert "this release has been" in lines[-1]
+    assert in_use(trixie) == second
 
 
 def test_a_release_that_is_not_healthy_goes_back(trixie: Debian) -> None:
