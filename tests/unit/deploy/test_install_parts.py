@@ -37,3 +37,57 @@ def test_whatever_is_left_of_the_debian_package_is_refused(root: Path, status: s
 @pytest.mark.parametrize("answer", ["return 1", "printf not-installed"])
 def test_without_the_debian_package_it_goes_on(root: Path, answer: str) -> None:
     assert run(root, f"dpkg-query() {{ {answer}; }}\nrequire_no_package") == (0, [])
+
+
+ANOTHER_APT = """
+sleep() { touch "$2/ended"; }
+dpkg() {
+  case $* in
+    --audit) [[ -e $2/ended ]] || echo "half configured" ;;
+    *) echo "dpkg: error: dpkg frontend lock was locked by another process with pid 7"; return 2 ;;
+  esac
+}
+"""
+
+
+def test_it_waits_for_another_apt(root: Path, tmp_path: Path) -> None:
+    """Packages look half set up meanwhile, and dpkg cannot have the lock."""
+    script = ANOTHER_APT.replace("$2", str(tmp_path)) + "repair_packages; echo goes on"
+    code, lines = run(root, script)
+    assert code == 0, lines
+    assert lines[0].startswith("waiting        for another apt")
+    assert lines[1:] == ["goes on"]
+
+
+def test_another_apt_that_never_ends_is_one_line(root: Path, tmp_path: Path) -> None:
+    script = ANOTHER_APT.replace("$2", str(tmp_path)) + "APT_WAIT_S=0; repair_packages"
+    code, lines = run(root, script)
+    assert code == 1
+    assert "locked by another process" in lines[0]
+    assert lines[-1].startswith("install.sh: Debian packages are half set up")
+
+
+def test_a_broken_package_is_one_line(root: Path) -> None:
+    script = "dpkg() { echo 'dpkg: error processing package x'; return 1; }\nrepair_packages"
+    code, lines = run(root, script)
+    assert code == 1
+    assert lines[-1].startswith("install.sh: Debian packages are half set up")
+
+
+@pytest.mark.parametrize(
+    ("known", "wanted"),
+    [("python3-picamera2 python3-lgpio libcamera-ipa", True), ("libcamera-ipa", False)],
+)
+def test_the_cameras_own_part_comes_with_picamera2_alone(
+    root: Path, known: str, wanted: bool
+) -> None:
+    """Debian has it too, and no picamera2."""
+    script = (
+        "dpkg() { :; }; has_package() { [[ $1 == python3 ]]; }; require_python() { :; }\n"
+        f"apt_knows() {{ [[ ' {known} ' == *\" $1 \"* ]]; }}; remember() {{ :; }}\n"
+        "quiet_apt() { echo apt-get \"$@\"; }; install_packages ''"
+    )
+    code, lines = run(root, script)
+    assert code == 0, lines
+    [install] = [line for line in lines if line.startswith("apt-get install")]
+    assert ("libcamera-ipa" in install.split()) == wanted
