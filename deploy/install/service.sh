@@ -25,16 +25,18 @@ activate() {
     finish
     return
   fi
+  # Cut from here on, for example by a broken connection, the kiosk that ran goes on.
+  [[ -z $running ]] || trap 'systemctl start --no-block "$UNIT" || true' EXIT
   systemctl stop "$UNIT" 2>/dev/null || true
   local checked=0
-  check "$RELEASE" || checked=1
-  if ((checked)) && [[ $before != "$RELEASE" ]] && is_whole "$before" && [[ $running ]]; then
-    systemctl start --no-block "$UNIT"
-    fail_last "the new release failed its check; the one before it goes on: $before"
+  check_against "$before" || checked=1
+  if ((checked)) && [[ $running && $NEW_FAILS ]]; then
+    fail_last "the new release failed its check ($NEW_FAILS); the one before it goes on: $before"
   fi
   take_into_use
   say starting "$UNIT, which has $HEALTHY_S s to become healthy"
   if start_and_wait; then
+    trap - EXIT
     say started "$UNIT: active and healthy"
     mark_healthy
     remove_others
@@ -52,6 +54,36 @@ activate() {
 # left no mark, so that the next one still goes back.
 mark_healthy() { touch "$HOME_LINK/.healthy"; }
 was_healthy() { [[ -e $RELEASE/.healthy ]]; }
+
+# The new release's check. What fails with the release before as well (under-voltage, a broker that is off)
+# is no fault of the new one, and no reason against it.
+NEW_FAILS='' # what fails with the new one alone; empty: there is no other to compare with
+check_against() { # RELEASE BEFORE
+  local said failed
+  said=$(mktemp /run/mask-kiosk-check.XXXXXX)
+  if check "$RELEASE" | tee "$said"; then
+    rm -f "$said"
+    return
+  fi
+  failed=$(failing <"$said")
+  rm -f "$said"
+  [[ $1 != "$RELEASE" ]] && is_whole "$1" || return 1
+  say comparing "with the release before: does it fail there as well?"
+  NEW_FAILS=$(comm -23 <(echo "$failed") <(check "$1" 2>/dev/null | failing | grep -vx "$NO_END") \
+    | join_lines)
+  [[ -z $NEW_FAILS ]] || return 1
+  say "as before" "the check fails with the release before as well: $(join_lines <<<"$failed")"
+}
+
+# The names of a check's lines that FAIL, sorted; with one more when it came to no end.
+NO_END="it did not end"
+failing() {
+  awk -v no_end="$NO_END" '/^FAIL / { sub(/^FAIL +/, ""); sub(/  .*/, ""); print }
+    /^(all well|[0-9]+ failed)$/ { ended = 1 }
+    END { if (!ended) print no_end }' | sort
+}
+
+join_lines() { paste -sd, | sed 's/,/, /g'; }
 
 # Whether the new release is the one in use already.
 in_use() {

@@ -91,3 +91,52 @@ def test_the_cameras_own_part_comes_with_picamera2_alone(
     assert code == 0, lines
     [install] = [line for line in lines if line.startswith("apt-get install")]
     assert ("libcamera-ipa" in install.split()) == wanted
+
+
+WEAK = "FAIL     throttling         under-voltage; use the official power supply"
+BAD = "FAIL     classifier kernels  built-in; install ai-edge-litert again"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "new"),
+    [
+        ([], [], None),
+        ([WEAK, "1 failed"], [WEAK, "1 failed"], None),
+        ([WEAK, "1 failed"], [WEAK, BAD, "2 failed"], "classifier kernels"),
+        (["all well"], [BAD, WEAK, "2 failed"], "classifier kernels, throttling"),
+        (["Traceback"], ["Traceback"], "it did not end"),
+        (None, [BAD, "1 failed"], ""),
+    ],
+)
+def test_only_what_fails_with_the_new_release_alone_counts(
+    root: Path, before: list[str] | None, after: list[str], new: str | None
+) -> None:
+    says = {"new": after, "old": before or []}
+    cases = "".join(
+        f"*{name}) printf '%s\\n' {' '.join(map(repr, lines))}; return {int(bool(lines))} ;;\n"
+        for name, lines in says.items()
+    )
+    code, lines = run(
+        root,
+        f"check() {{ case $1 in {cases} esac; }}; is_whole() {{ [[ $1 ]]; }}; RELEASE=/new\n"
+        f"mktemp() {{ command mktemp; }}; code=0; check_against '{'' if before is None else '/old'}'"
+        ' || code=1; echo "$code $NEW_FAILS"',
+    )
+    assert code == 0, lines
+    assert lines[-1] == ("0 " if new is None else f"1 {new}")
+    assert lines[: len(after)] == after, "people read it"
+
+
+@pytest.mark.parametrize("signal", ["HUP", "INT", "TERM"])
+def test_cut_while_the_service_is_stopped_it_is_started_again(root: Path, signal: str) -> None:
+    """The connection over which install.sh was started breaks, for example."""
+    code, lines = run(
+        root,
+        "systemd_runs() { :; }; service_healthy() { :; }; current_release() { echo /old; }\n"
+        'RELEASE=/new; systemctl() { echo systemctl "$@"; }\n'
+        f"check_against() {{ kill -{signal} $$; sleep 1; }}; activate",
+    )
+    assert code != 0
+    assert lines == [
+        f"systemctl {what} mask-kiosk.service" for what in ("stop", "start --no-block")
+    ]
