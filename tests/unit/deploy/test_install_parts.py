@@ -11,7 +11,9 @@ PARTS = """
 set -euo pipefail
 export LC_ALL=C
 TREE=$1
-for part in common refuse system release service uninstall; do . "$TREE/deploy/install/$part.sh"; done
+for part in common refuse system release service uninstall; do
+  . "$TREE/deploy/install/$part.sh"
+done
 """
 
 
@@ -116,10 +118,11 @@ def test_only_what_fails_with_the_new_release_alone_counts(
         f"*{name}) printf '%s\\n' {' '.join(map(repr, lines))}; return {int(bool(lines))} ;;\n"
         for name, lines in says.items()
     )
+    old = "" if before is None else "/old"
     code, lines = run(
         root,
         f"check() {{ case $1 in {cases} esac; }}; is_whole() {{ [[ $1 ]]; }}; RELEASE=/new\n"
-        f"mktemp() {{ command mktemp; }}; code=0; check_against '{'' if before is None else '/old'}'"
+        f"mktemp() {{ command mktemp; }}; code=0; check_against '{old}'"
         ' || code=1; echo "$code $NEW_FAILS"',
     )
     assert code == 0, lines
