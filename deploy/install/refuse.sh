@@ -64,6 +64,10 @@ require_bundle() {
   local bad
   bad=$(cd "$TREE" && sha256sum --check --quiet --strict SHA256SUMS 2>&1 | head -n 1) || true
   [[ -z $bad ]] || refuse "the bundle is damaged ($bad): copy it again"
+  # Unpacked over another one.
+  bad=$(comm -13 <(sed 's/^[^ ]*  //' "$TREE/SHA256SUMS" | sort) <(shipped_files "$TREE") \
+    | head -n 1) || true
+  [[ -z $bad ]] || refuse "the bundle has files of another one ($bad): unpack it into an empty folder"
   local here made_for python
   here=$(dpkg --print-architecture)
   made_for=$(<"$TREE/wheels/ARCHITECTURE")

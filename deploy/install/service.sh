@@ -160,13 +160,25 @@ check() { # RELEASE [OPTIONS OF CHECK]
   say checking "with: edge_app check $*"
   folder=$(mktemp -d /run/mask-kiosk-check.XXXXXX)
   chown "$KIOSK_USER:$KIOSK_USER" "$folder"
-  mapfile -t extra < <(grep -E '^[A-Z_]+=' "$DEFAULTS" || true)
+  mapfile -t extra < <(service_environment)
   (cd "$folder" && runuser -u "$KIOSK_USER" -- env -i PATH="$PATH" LC_ALL=C.UTF-8 HOME="$folder" \
     LG_WD="$folder" PYTHONPATH="$release" PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 \
     MASK_KIOSK_MODELS="$MODELS" "${extra[@]}" \
     "$release/.venv/bin/python" -m edge_app check --settings "$SETTINGS" "$@") || code=$?
   rm -rf "$folder"
   return "$code"
+}
+
+# What systemd reads from the file of the unit's environment, of one-line values: NAME=VALUE, in quotes or not.
+service_environment() {
+  local line name value
+  while IFS= read -r line || [[ $line ]]; do
+    [[ $line =~ ^[[:space:]]*([A-Za-z_][A-Za-z0-9_]*)=[[:space:]]*(.*)$ ]] || continue
+    name=${BASH_REMATCH[1]} value=${BASH_REMATCH[2]}
+    value=${value%"${value##*[![:space:]]}"}
+    if [[ $value =~ ^\"(.*)\"$ || $value =~ ^\'(.*)\'$ ]]; then value=${BASH_REMATCH[1]}; fi
+    printf '%s\n' "$name=$value"
+  done < <(cat "$DEFAULTS" 2>/dev/null)
 }
 
 check_without_hardware() { # RELEASE

@@ -254,6 +254,34 @@ def test_a_release_that_is_not_healthy_goes_back(trixie: Debian) -> None:
     assert calls == ["start --no-block mask-kiosk.service"], "the old one runs again"
 
 
+DAMAGES = (
+    "echo >>/opt/mask-kiosk/edge_app/models/mask_classifier.tflite",
+    "rm -r /opt/mask-kiosk/.venv/lib/python3*/site-packages/paho",
+    "cd /opt/mask-kiosk/.venv/lib/python3.13/site-packages && echo 'raise ImportError' >numpy.py",
+)
+
+
+def test_a_damaged_installation_is_repaired(trixie: Debian) -> None:
+    """By running it again, as docs/troubleshooting.md says: a file changed, one lost, one added."""
+    trixie.put("etc/mask-kiosk/kiosk.toml", SETTINGS)
+    assert trixie.run(INSTALL)[0] == 0
+    names = [in_use(trixie)]
+    for damage in DAMAGES:
+        assert trixie.run("sh", "-c", damage)[0] == 0
+        trixie.cut(INSTALL, when=lambda line: line.startswith("building"))
+        _, lines = trixie.run("readlink", "/opt/mask-kiosk")
+        assert lines == [f"/opt/mask-kiosk-releases/{names[-1]}"], "it stays until then"
+        code, lines = trixie.run(INSTALL)
+        assert code == 0, lines
+        names.append(in_use(trixie))
+        assert releases(trixie) == {names[-1]}, "the damaged one is not what an update goes back to"
+    assert names[::2] == [names[0]] * 2
+    assert names[1::2] == [f"{names[0]}-again"] * 2
+    code, lines = trixie.run(INSTALL)
+    assert code == 0, lines
+    assert not [line for line in lines if line.startswith("building")]
+
+
 REFUSED = {
     "32-bit": (
         'printf "#!/bin/sh\\necho armhf\\n" >"$root/usr/bin/dpkg"; chmod 755 "$root/usr/bin/dpkg"',
@@ -280,6 +308,10 @@ REFUSED = {
     "damaged bundle": (
         'printf x >>"$root/bundle/edge_app/pipeline.py"',
         "the bundle is damaged (edge_app/pipeline.py: FAILED)",
+    ),
+    "one bundle over another": (
+        'echo >"$root/bundle/edge_app/old.py"',
+        "the bundle has files of another one (edge_app/old.py)",
     ),
     "another computer's bundle": (
         'echo arm64 >"$root/bundle/wheels/ARCHITECTURE"; cd "$root/bundle";'

@@ -143,3 +143,22 @@ def test_cut_while_the_service_is_stopped_it_is_started_again(root: Path, signal
     assert lines == [
         f"systemctl {what} mask-kiosk.service" for what in ("stop", "start --no-block")
     ]
+
+
+def test_the_check_has_the_environment_of_the_service(root: Path, tmp_path: Path) -> None:
+    """As systemd reads it: quotes are no part of a value, any name counts."""
+    defaults = tmp_path / "defaults"
+    defaults.write_text(
+        '# A=1\n;B=2\n\nMASK_KIOSK_MODELS="/srv/my models"\nPLAIN=a b  \n  lower_2=\'x"y\'\n'
+        "EMPTY=\nno setting\n2BAD=x\nLAST=end"
+    )
+    code, lines = run(root, f"DEFAULTS={defaults}; service_environment")
+    assert code == 0, lines
+    assert lines == [
+        "MASK_KIOSK_MODELS=/srv/my models",
+        "PLAIN=a b",
+        'lower_2=x"y',
+        "EMPTY=",
+        "LAST=end",
+    ]
+    assert run(root, "DEFAULTS=/none; service_environment") == (0, [])
