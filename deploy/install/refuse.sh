@@ -39,11 +39,22 @@ require_python() {
       '"bookworm" or newer'
 }
 
-# The .deb and this script would fight over the same files.
+# The .deb and this script would fight over the same files. One that was removed but not purged, or is
+# half installed, as well: its purge, later, would take the kiosk away.
 require_no_package() {
-  [[ $(dpkg-query -W -f '${db:Status-Status}' mask-kiosk 2>/dev/null) != installed ]] \
-    || refuse "the Debian package mask-kiosk is installed: update that one, or remove it with" \
-      "sudo apt purge mask-kiosk"
+  local status
+  status=$(dpkg-query -W -f '${db:Status-Status}' mask-kiosk 2>/dev/null) || true
+  case $status in
+    '' | not-installed) ;;
+    installed)
+      refuse "the Debian package mask-kiosk is installed: update that one, or remove it with" \
+        "sudo apt purge mask-kiosk"
+      ;;
+    *)
+      refuse "the Debian package mask-kiosk has left something here ($status): install that one again," \
+        "or copy /etc/mask-kiosk and then remove it with sudo apt purge mask-kiosk"
+      ;;
+  esac
 }
 
 # The offline bundle: whole, and made for this computer.
@@ -53,6 +64,10 @@ require_bundle() {
   local bad
   bad=$(cd "$TREE" && sha256sum --check --quiet --strict SHA256SUMS 2>&1 | head -n 1) || true
   [[ -z $bad ]] || refuse "the bundle is damaged ($bad): copy it again"
+  # Unpacked over another one.
+  bad=$(comm -13 <(sed 's/^[^ ]*  //' "$TREE/SHA256SUMS" | sort) <(shipped_files "$TREE") \
+    | head -n 1) || true
+  [[ -z $bad ]] || refuse "the bundle has files of another one ($bad): unpack it into an empty folder"
   local here made_for python
   here=$(dpkg --print-architecture)
   made_for=$(<"$TREE/wheels/ARCHITECTURE")

@@ -22,14 +22,33 @@ previous_release() { readlink "$PREVIOUS" || true; }
 # Whether a release was built to its end. The mark in it is written last.
 is_whole() { [[ -n $1 && -e $1/.whole && -x $1/.venv/bin/python ]]; }
 
+# Whether it is still as it was built: nothing is damaged, missing, or was added, as by pip.
+is_sound() { is_whole "$1" && release_sums "$1" | cmp -s - "$1/.sums"; }
+
+# The sums of a release's files and of its environment's, without the marks and what Python makes again.
+release_sums() { # RELEASE
+  (cd "$1" && find . -type f ! -path '*/__pycache__/*' \
+    ! -path ./.whole ! -path ./.healthy ! -path ./.sums ! -path ./.bundle \
+    | LC_ALL=C sort | xargs -d '\n' sha256sum)
+}
+
+# A release that is not sound any more is built anew under a second name: the one in use stays until then.
 build_release() { # OFFLINE
-  local name
+  local name current one
   name=$(release_name)
+  current=$(current_release)
   RELEASE=$RELEASES/$name
-  if is_whole "$RELEASE"; then
-    say "already there" "release $name"
-    return
-  fi
+  [[ $current != "$RELEASE-again" ]] || RELEASE=$current
+  for one in "$RELEASE" "$RELEASES/$name" "$RELEASES/$name-again"; do
+    if is_sound "$one"; then
+      RELEASE=$one
+      say "already there" "release $(basename "$RELEASE")"
+      return
+    fi
+  done
+  if is_whole "$RELEASE"; then say damaged "release $(basename "$RELEASE"): it is built anew"; fi
+  if [[ $current == "$RELEASES/$name" ]]; then RELEASE=$current-again; else RELEASE=$RELEASES/$name; fi
+  name=$(basename "$RELEASE")
   say building "release $name"
   discard "$RELEASE"
   mkdir -p "$RELEASE"
@@ -37,6 +56,7 @@ build_release() { # OFFLINE
   chmod -R u=rwX,go=rX "$RELEASE"
   build_environment "$1"
   "$RELEASE/.venv/bin/python" -m compileall -q "$RELEASE/edge_app"
+  release_sums "$RELEASE" >"$RELEASE/.sums"
   # On the card before the mark is, so that a power cut cannot leave a mark on half a release.
   sync -f "$RELEASE"
   touch "$RELEASE/.whole"
@@ -61,7 +81,7 @@ build_environment() { # OFFLINE
 switch_to() { # RELEASE
   local before
   before=$(current_release)
-  if [[ $before != "$1" ]] && is_whole "$before"; then
+  if [[ $before != "$1" ]] && is_sound "$before"; then
     ln -sfnT "$before" "$RELEASES/.link"
     mv -fT "$RELEASES/.link" "$PREVIOUS"
   fi

@@ -5,6 +5,10 @@
 PACKAGES=(python3 python3-venv python3-numpy python3-opencv python3-cryptography)
 # Only Raspberry Pi OS has these two: its camera, and the pins.
 PI_PACKAGES=(python3-picamera2 python3-lgpio)
+# libcamera only recommends its part for the Pi's cameras, and recommended packages are not taken.
+CAMERA_PACKAGES=(libcamera-ipa)
+# How long another apt or dpkg is waited for.
+APT_WAIT_S=300
 
 has_package() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
 
@@ -19,19 +23,15 @@ missing_packages() {
 
 install_packages() { # OFFLINE
   local wanted=() name
-  # A run that was cut while dpkg worked leaves packages half set up.
-  if [[ $(dpkg --audit) ]]; then
-    say repairing "Debian packages that a cut run left half set up"
-    DEBIAN_FRONTEND=noninteractive dpkg --configure -a >/dev/null 9>&-
-  fi
+  repair_packages
   if [[ -z $1 ]]; then
     mapfile -t wanted < <(missing_packages)
     if ((${#wanted[@]})) || { on_a_pi && ! all_pi_packages; }; then
       say asking "apt for its lists of packages"
       quiet_apt update || fail "apt-get update failed: is there a network? Run this again then"
     fi
-    for name in "${PI_PACKAGES[@]}"; do
-      if ! has_package "$name" && apt_knows "$name"; then wanted+=("$name"); fi
+    for name in "${PI_PACKAGES[@]}" "${CAMERA_PACKAGES[@]}"; do
+      if ! has_package "$name" && apt_knows "$name" && of_use "$name"; then wanted+=("$name"); fi
     done
   fi
   if ((${#wanted[@]})); then
@@ -49,6 +49,31 @@ install_packages() { # OFFLINE
   done
 }
 
+# A run that was cut while dpkg worked leaves packages half set up; so it looks, too, while another apt
+# works, as of a fresh system that updates itself. dpkg does not wait for its lock.
+repair_packages() {
+  local said told='' end=$((SECONDS + APT_WAIT_S))
+  while [[ $(dpkg --audit) ]]; do
+    said=$(DEBIAN_FRONTEND=noninteractive dpkg --force-confdef --force-confold --configure -a \
+      2>&1 </dev/null 9>&-) && {
+      say repaired "Debian packages that a cut run left half set up"
+      return
+    }
+    if [[ $said != *lock* ]] || ((SECONDS >= end)); then
+      printf '%s\n' "$said" | tail -n 5 >&2
+      fail "Debian packages are half set up and dpkg cannot go on: sudo dpkg --configure -a says why"
+    fi
+    [[ $told ]] || say waiting "for another apt, up to $APT_WAIT_S s"
+    told=1
+    sleep 2
+  done
+}
+
+# A camera's helper is of none where the camera cannot be used.
+of_use() {
+  [[ " ${CAMERA_PACKAGES[*]} " != *" $1 "* ]] || has_package python3-picamera2 || apt_knows python3-picamera2
+}
+
 without() {
   case $1 in
     *picamera2) echo "a Pi camera cannot be used, USB and network cameras can" ;;
@@ -58,13 +83,19 @@ without() {
 
 on_a_pi() { grep -aqs 'Raspberry Pi' /proc/device-tree/model; }
 
-all_pi_packages() { has_package "${PI_PACKAGES[0]}" && has_package "${PI_PACKAGES[1]}"; }
+all_pi_packages() {
+  local name
+  for name in "${PI_PACKAGES[@]}" "${CAMERA_PACKAGES[@]}"; do has_package "$name" || return 1; done
+}
 
-# Waits for another apt, as of a fresh system that updates itself. Descriptor 9 is this script's lock.
+# Waits for another apt. Nothing can ask: a file that the owner changed stays. Descriptor 9 is this
+# script's lock.
 quiet_apt() {
   local said
   said=$(DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
-    -o DPkg::Lock::Timeout=300 -o APT::Get::Assume-Yes=true "$@" 2>&1 9>&-) || {
+    -o DPkg::Lock::Timeout=$APT_WAIT_S -o APT::Get::Assume-Yes=true \
+    -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
+    "$@" 2>&1 </dev/null 9>&-) || {
     printf '%s\n' "$said" | tail -n 5 >&2
     return 1
   }

@@ -24,11 +24,12 @@ CLIP = "/opt/mask-kiosk/edge_app/assets/demo.mp4"
 SETTINGS = f'[source]\nuri = "{CLIP}"\n[indicator]\npins = "mock"\n'
 
 SYSTEMCTL = """#!/bin/sh
-# Stands in for systemd: a release with BROKEN in it never becomes healthy.
+# Stands in for systemd: a release with BROKEN in it never becomes healthy, and none without camera.
 echo "$*" >>/var/lib/calls
 case "$*" in
   *ActiveState*)
     if ! [ -e /run/started ]; then echo inactive
+    elif [ -e /var/lib/unplugged ]; then echo failed
     elif grep -q BROKEN /opt/mask-kiosk/edge_app/__init__.py; then echo failed
     else echo active; fi ;;
   *MainPID*) echo 42 ;;
@@ -214,6 +215,22 @@ def releases(debian: Debian) -> set[str]:
     return set(lines)
 
 
+def test_one_that_has_worked_stays_when_something_else_breaks(trixie: Debian) -> None:
+    """The camera is unplugged, and the owner runs install.sh again: no reason for an older one."""
+    trixie.put("etc/mask-kiosk/kiosk.toml", SETTINGS)
+    assert trixie.run(INSTALL)[0] == 0
+    trixie.put("usr/bin/systemctl", SYSTEMCTL, 0o755)
+    change(trixie, "second")
+    code, lines = trixie.run(INSTALL, before=WITH_SYSTEMD)
+    assert code == 0, lines
+    second = in_use(trixie)
+    trixie.put("var/lib/unplugged", "")
+    code, lines = trixie.run(INSTALL, before=WITH_SYSTEMD)
+    assert code == 1, lines
+    assert "this release has been" in lines[-1]
+    assert in_use(trixie) == second
+
+
 def test_a_release_that_is_not_healthy_goes_back(trixie: Debian) -> None:
     """With a stand-in for systemctl, which says what systemd would."""
     trixie.put("etc/mask-kiosk/kiosk.toml", SETTINGS)
@@ -235,6 +252,34 @@ def test_a_release_that_is_not_healthy_goes_back(trixie: Debian) -> None:
     assert in_use(trixie) == good
     _, calls = trixie.run("tail", "-n", "1", "/var/lib/calls")
     assert calls == ["start --no-block mask-kiosk.service"], "the old one runs again"
+
+
+DAMAGES = (
+    "echo >>/opt/mask-kiosk/edge_app/models/mask_classifier.tflite",
+    "rm -r /opt/mask-kiosk/.venv/lib/python3*/site-packages/paho",
+    "cd /opt/mask-kiosk/.venv/lib/python3.13/site-packages && echo 'raise ImportError' >numpy.py",
+)
+
+
+def test_a_damaged_installation_is_repaired(trixie: Debian) -> None:
+    """By running it again, as docs/troubleshooting.md says: a file changed, one lost, one added."""
+    trixie.put("etc/mask-kiosk/kiosk.toml", SETTINGS)
+    assert trixie.run(INSTALL)[0] == 0
+    names = [in_use(trixie)]
+    for damage in DAMAGES:
+        assert trixie.run("sh", "-c", damage)[0] == 0
+        trixie.cut(INSTALL, when=lambda line: line.startswith("building"))
+        _, lines = trixie.run("readlink", "/opt/mask-kiosk")
+        assert lines == [f"/opt/mask-kiosk-releases/{names[-1]}"], "it stays until then"
+        code, lines = trixie.run(INSTALL)
+        assert code == 0, lines
+        names.append(in_use(trixie))
+        assert releases(trixie) == {names[-1]}, "the damaged one is not what an update goes back to"
+    assert names[::2] == [names[0]] * 2
+    assert names[1::2] == [f"{names[0]}-again"] * 2
+    code, lines = trixie.run(INSTALL)
+    assert code == 0, lines
+    assert not [line for line in lines if line.startswith("building")]
 
 
 REFUSED = {
@@ -263,6 +308,10 @@ REFUSED = {
     "damaged bundle": (
         'printf x >>"$root/bundle/edge_app/pipeline.py"',
         "the bundle is damaged (edge_app/pipeline.py: FAILED)",
+    ),
+    "one bundle over another": (
+        'echo >"$root/bundle/edge_app/old.py"',
+        "the bundle has files of another one (edge_app/old.py)",
     ),
     "another computer's bundle": (
         'echo arm64 >"$root/bundle/wheels/ARCHITECTURE"; cd "$root/bundle";'

@@ -26,7 +26,7 @@ from tests.integration.mqtt.conftest import found
 CANARY, REST = "canary-door", ("door-1", "door-2")
 ALL = {CANARY, *REST}
 MODEL = "mask_classifier"
-FIRST, BROKEN, SHORT_LIVED = __version__, "9.9.1", "9.9.2"
+FIRST, BROKEN, SHORT_LIVED, UNCHECKED = __version__, "9.9.1", "9.9.2", "9.9.3"
 WATCH_S = 3
 DIES_AFTER_S = 9
 """Later than install.sh looks (three seconds active), sooner than the playbook has watched."""
@@ -142,8 +142,11 @@ def test_check_changes_nothing_and_says_what_it_would(kiosks: Kiosks, bundle: Pa
 
 
 def test_the_first_push_installs_the_canary_then_the_rest(kiosks: Kiosks, bundle: Path) -> None:
+    left = "/var/lib/mask-kiosk-update/unpacked/edge_app"
+    kiosks[CANARY].run(f"mkdir -p {left} && touch {left}/of_another_bundle.py")
     push = kiosks.push("application", bundle=bundle, watch_s=WATCH_S)
     assert push.code == 0, push.output
+    kiosks[CANARY].run("! test -e /opt/mask-kiosk/edge_app/of_another_bundle.py")
     assert push.output.index(f"changed: [{CANARY}]") < push.output.index("PLAY [The rest")
     for name in ALL:
         assert installed(kiosks, name) == FIRST
@@ -182,6 +185,26 @@ def test_one_that_does_not_last_is_taken_back(kiosks: Kiosks, bundle: Path, tmp_
     assert set(push.recap) == {CANARY}
     assert installed(kiosks, CANARY) == FIRST
     assert says(kiosks, CANARY).startswith("active\nIDLE")
+
+
+def test_one_that_is_switched_to_but_fails_its_check_is_taken_back(
+    kiosks: Kiosks, bundle: Path, tmp_path: Path
+) -> None:
+    """Its install.sh ends with 1, though it is in use."""
+    fails = ("deploy/install/service.sh", "finish() { fail 'its check failed'; }\n")
+    push = kiosks.push("application", bundle=release(bundle, tmp_path, UNCHECKED, fails), watch_s=0)
+    assert "its check failed; it went back to what was there before" in stopped(push)
+    assert installed(kiosks, CANARY) == FIRST
+    assert says(kiosks, CANARY).startswith("active\nIDLE")
+
+
+def test_going_back_by_hand_that_does_nothing_is_noticed(kiosks: Kiosks) -> None:
+    script = "/opt/mask-kiosk-releases/previous/deploy/install.sh"
+    kiosks[CANARY].run(f"cp -p {script} /tmp/kept; echo '#!/bin/sh' >{script}")
+    push = kiosks.push("rollback", "--limit", CANARY, what="application", watch_s=0)
+    kiosks[CANARY].run(f"mv /tmp/kept {script}")
+    assert push.code != 0, push.output
+    assert f"it did not go back: there is still {FIRST}" in " ".join(push.output.split())
 
 
 def test_a_model_is_pushed_and_used(kiosks: Kiosks, signer: Signer, tmp_path: Path) -> None:

@@ -126,8 +126,8 @@ def test_the_body_is_what_mmdebstrap_takes() -> None:
 def test_its_packages_are_those_of_the_installer() -> None:
     """Otherwise the installer refuses: in there it has no network."""
     script = (IMAGE.parent / "install" / "system.sh").read_text(encoding="utf-8")
-    lists = re.findall(r"^(?:PI_)?PACKAGES=\((.*)\)$", script, re.MULTILINE)
-    assert len(lists) == 2
+    lists = re.findall(r"^(?:PI_|CAMERA_)?PACKAGES=\((.*)\)$", script, re.MULTILINE)
+    assert len(lists) == 3
     packages = yaml.safe_load(LAYER.read_text(encoding="utf-8"))["mmdebstrap"]["packages"]
     assert {*packages} == {*" ".join(lists).split(), "wpasupplicant"}
 

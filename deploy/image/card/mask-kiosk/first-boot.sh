@@ -13,7 +13,7 @@ root=${MASK_KIOSK_ROOT:-}        # another root than /: tests
 
 card=$(cd "$(dirname "$0")" && pwd)
 state=$root/var/lib/mask-kiosk-first-boot
-work=$root/var/tmp/mask-kiosk-first-boot
+work=$state/work # root's alone, unlike /var/tmp
 log=$root/var/log/mask-kiosk-first-boot.log
 etc=$root/etc/mask-kiosk
 units=$root/etc/systemd/system
