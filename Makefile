@@ -44,11 +44,13 @@ TFLITE_PIP := $(TFLITE_VENV)/bin/python -m pip --disable-pip-version-check --qui
 # Two files of tests at a time: more would take a gigabyte or two of memory each.
 PYTEST := pytest --numprocesses 2 --dist loadfile
 
-# The same on every runtime, and tested by `make test`: journal, network, page, unit, files, store, docs.
-SAME_ON_ANY_RUNTIME := tests/unit/edge_app/sinks tests/unit/ci tests/unit/docs tests/unit/image \
-  tests/unit/deploy/fleet tests/integration/fleet tests/integration/mqtt \
-  tests/integration/test_fuzz.py tests/integration/test_journal_service.py \
-  tests/integration/test_model_kills.py tests/integration/test_model_updates.py \
+# The same on every runtime, and tested by `make test`: journal, network, page, unit, store, files,
+# docs, and whatever installs its own runtime.
+SAME_ON_ANY_RUNTIME := tests/device tests/unit/ci tests/unit/deploy tests/unit/docs tests/unit/image \
+  tests/unit/edge_app/sinks tests/unit/edge_app/store tests/unit/test_requirements.py \
+  tests/integration/fleet tests/integration/mqtt tests/integration/test_fuzz.py \
+  tests/integration/test_journal_service.py tests/integration/test_model_kills.py \
+  tests/integration/test_model_updates.py tests/integration/test_requirements.py \
   tests/integration/test_site.py tests/integration/test_status_page.py \
   tests/integration/test_systemd_unit.py
 
