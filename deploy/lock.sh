@@ -44,7 +44,6 @@ lock requirements-train 3.11 3.12 3.13
 lock deploy/requirements-network 3.11 3.12 3.13 3.14
 FROM_APT=numpy lock deploy/requirements-device 3.11 3.13
 lock deploy/requirements-tflite-runtime 3.11
-lock deploy/requirements-bookworm 3.11
 lock deploy/update/requirements 3.11 3.12 3.13 3.14
 lock tests/requirements 3.11 3.12 3.13 3.14
 lock tests/requirements-check 3.11 3.12 3.13 3.14

@@ -15,7 +15,6 @@ LOCKED = (
     "deploy/requirements-network",
     "deploy/requirements-device",
     "deploy/requirements-tflite-runtime",
-    "deploy/requirements-bookworm",
     "deploy/update/requirements",
     "tests/requirements",
     "tests/requirements-check",
@@ -41,7 +40,6 @@ TOGETHER = (
     ),
     ("deploy/requirements-device", "deploy/requirements-network"),
     ("deploy/requirements-tflite-runtime", "tests/requirements"),
-    ("deploy/requirements-bookworm", "deploy/requirements-network"),
 )
 """Files that go into one environment."""
 
