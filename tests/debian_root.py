@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -94,6 +95,23 @@ def locked(name: str, folder: Path = BUILD) -> Iterator[None]:
     with (folder / f".{name}-lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def made_for_x86_64(script: Path) -> str:
+    """What a maker of bundles or packages printed; the test skips where it cannot work."""
+    if os.uname().machine != "x86_64":
+        pytest.skip("bundle and package for tests are made for x86-64")
+    made = subprocess.run(
+        [script, "x86_64"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PIP": f"{sys.executable} -m pip"},
+    )
+    if "is there a network?" in made.stderr:
+        pytest.skip(made.stderr.strip().splitlines()[-1])
+    assert made.returncode == 0, made.stderr
+    return made.stdout
 
 
 class Debian:

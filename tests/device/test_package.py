@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.debian_root import BUILD, Debian, locked
+from tests.debian_root import BUILD, Debian, locked, made_for_x86_64
 
 JOURNAL = "var/lib/mask-kiosk/events.sqlite3"
 
@@ -18,21 +16,10 @@ JOURNAL = "var/lib/mask-kiosk/events.sqlite3"
 @pytest.fixture(scope="module")
 def package(root: Path) -> Path:
     """The package of this checkout for this computer."""
-    if os.uname().machine != "x86_64":
-        pytest.skip("the package for tests is made for x86-64")
     if shutil.which("dpkg-deb") is None:
         pytest.skip("needs dpkg-deb (package dpkg)")
     with locked("bundle"):
-        made = subprocess.run(
-            [root / "deploy/package/make.sh", "x86_64"],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=os.environ | {"PIP": f"{sys.executable} -m pip"},
-        )
-        if "is there a network?" in made.stderr:
-            pytest.skip(made.stderr.strip().splitlines()[-1])
-        assert made.returncode == 0, made.stderr
+        made_for_x86_64(root / "deploy/package/make.sh")
         [deb] = (BUILD / "dist").glob("mask-kiosk_*_amd64.deb")
         return deb
 
