@@ -64,12 +64,18 @@ build_release() { # OFFLINE
   say installed "release $name"
 }
 
+# Debian's pip, as one file that Python runs; python3-venv needs it.
+PIP_WHEEL='/usr/share/python-wheels/pip-*.whl'
+
 # In its final place: a virtual environment cannot be moved.
 build_environment() { # OFFLINE
-  local source=() said
+  local source=() said pip
   [[ -z $1 ]] || source=(--no-index --find-links "$TREE/wheels")
-  /usr/bin/python3 -m venv --system-site-packages "$RELEASE/.venv"
-  said=$("$RELEASE/.venv/bin/python" -m pip --disable-pip-version-check install --quiet \
+  pip=$(compgen -G "$PIP_WHEEL" | tail -n 1) \
+    || fail "there is no $PIP_WHEEL: sudo apt install --reinstall python3-pip-whl"
+  # Without a pip of its own, which takes longer to install than all that the kiosk needs.
+  /usr/bin/python3 -m venv --system-site-packages --without-pip "$RELEASE/.venv"
+  said=$("$RELEASE/.venv/bin/python" "$pip/pip" --disable-pip-version-check install --quiet \
     --no-input --no-cache-dir --retries 5 --require-hashes --only-binary :all: "${source[@]}" \
     -r "$TREE/deploy/requirements-device.txt" 2>&1) || {
     printf '%s\n' "$said" | tail -n 3 >&2
@@ -77,7 +83,8 @@ build_environment() { # OFFLINE
   }
 }
 
-# Make a release the one in use, at once. Its unit comes with it.
+# Make a release the one in use, at once. Its unit comes with it, first: a run that was cut between the
+# two does it again.
 switch_to() { # RELEASE
   local before
   before=$(current_release)
@@ -86,10 +93,11 @@ switch_to() { # RELEASE
     mv -fT "$RELEASES/.link" "$PREVIOUS"
   fi
   [[ $PACKAGED ]] || put "$UNIT_FILE" 644 <"$1/systemd/$UNIT"
+  # One that does not start at boot yet is read when it is enabled, see take_into_use.
+  if systemd_runs && starts_at_boot; then systemctl daemon-reload; fi
   ln -sfnT "$1" "$RELEASES/.link"
   mv -fT "$RELEASES/.link" "$HOME_LINK"
   sync -f "$RELEASES"
-  if systemd_runs; then systemctl daemon-reload; fi
 }
 
 # The mark goes first: what a cut run left of a release must not pass for a whole one.
