@@ -15,7 +15,6 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -58,14 +57,14 @@ def main() -> int:
             print("rig: another run of the rig is going on in this checkout", file=sys.stderr)
             return UNAVAILABLE
         try:
-            then = plan.MODELS if arguments.models else plan.DEVICE
-            return _run(then, build=not arguments.no_build)
+            wanted = plan.MODELS if arguments.models else plan.WHOLE
+            return _run(wanted, build=not arguments.no_build)
         except BuildError as error:
             print(f"rig: {error}", file=sys.stderr)
             return UNAVAILABLE
 
 
-def _run(then: Mapping[str, Sequence[plan.Check]], *, build: bool) -> int:
+def _run(wanted: plan.Plan, *, build: bool) -> int:
     begin, used = time.monotonic(), cpu_seconds()
     parts = (kernel.kernel(), images.root())
     absent = [part.label for part in parts if not part.path.exists()]
@@ -73,7 +72,7 @@ def _run(then: Mapping[str, Sequence[plan.Check]], *, build: bool) -> int:
         if not build:
             raise BuildError(f"not built yet: {', '.join(absent)}; run: make rig")
         check_host()
-    need, free = len(then) * MEMORY_MB, shutil.disk_usage(MEMORY_FOLDER).free >> 20
+    need, free = len(wanted.names) * MEMORY_MB, shutil.disk_usage(MEMORY_FOLDER).free >> 20
     if free < need:
         raise BuildError(f"needs {need} MB free in {MEMORY_FOLDER}, there are {free}")
     program, image = (part.built() for part in parts)
@@ -89,10 +88,10 @@ def _run(then: Mapping[str, Sequence[plan.Check]], *, build: bool) -> int:
         bundles = bundle.made(folder, folder / "bundle.log")
         for name, path in bundles.items():
             path.rename(machine.share / name)
-        if then is plan.MODELS:
+        if wanted is plan.MODELS:
             model_checks.prepare(bundle.CHECKOUT / "edge_app" / "models", machine.share / "models")
 
-    report = plan.run(machine, folder, prepare, then)
+    report = plan.run(machine, folder, prepare, wanted)
     end = time.monotonic()
     load = os.getloadavg()[0]
     print(f"\n{report.table()}\n\n{NOT_COVERED}")

@@ -37,9 +37,18 @@ NOT_LISTED = (
 
 FILES = (
     f"find / -xdev \\( {' -o '.join(f'-path {path}' for path in NOT_LISTED)} \\) -prune "
-    "-o ! -type d -printf '%M %u:%g %s %p\\n' -o -type d -printf '%M %u:%g %p\\n' | sort -k 3"
+    "-o ! -type d -printf '%M %U:%G %s %p\\n' -o -type d -printf '%M %U:%G %p\\n' | sort -k 3"
 )
 """Every other file of the device."""
+
+
+def installed(kiosk: Kiosk, report: Report) -> None:
+    """The installer on a new device."""
+    done = kiosk.machine.call(INSTALL, timeout=INSTALL_S)
+    detail = f"exit code {done.code}: {_last(done.output)}"
+    report.add("install.sh: completes", done.code == 0, done.ended - done.began, detail)
+    if done.code:
+        report.tell(done.output.splitlines())
 
 
 def interrupted(kiosk: Kiosk, report: Report) -> None:
@@ -60,7 +69,7 @@ def interrupted(kiosk: Kiosk, report: Report) -> None:
     detail = f"exit code {again.code}: {_last(again.output)}"
     report.add("install.sh run again: completes", again.code == 0, took, detail)
     if again.code:
-        print(again.output)
+        report.tell(again.output.splitlines())
 
 
 def picamera(kiosk: Kiosk, report: Report) -> None:

@@ -42,6 +42,8 @@ ASK_S = 0.7
 """Pause between two questions to systemd, each of which costs the device some time. What is
 measured comes from systemd's own timestamps."""
 
+LAST_LINES = 60
+
 START_S = 60.0
 """A start loads models and compiles Python: some seconds, more on a busy machine."""
 
@@ -132,6 +134,11 @@ class Kiosk:
         entries = [json.loads(line) for line in reply.output.splitlines()]
         lines = [Line(int(e["__MONOTONIC_TIMESTAMP"]) / 1e6, _text(e["MESSAGE"])) for e in entries]
         return [line for line in lines if line.time >= after]
+
+    def last_words(self) -> list[str]:
+        """The end of the system's journal, as people read it."""
+        command = ("journalctl", "--quiet", "--no-pager", "-b", "-o", "short-monotonic")
+        return self.machine.must(*command, f"--lines={LAST_LINES}").output.splitlines()
 
     def recover(self) -> None:
         """Bring the kiosk into order, whatever an earlier check left.

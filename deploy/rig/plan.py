@@ -1,13 +1,15 @@
 """Which device is looked at for what: most of the time is waiting, so several run side by side.
 
-The first device is installed. When it runs, the others begin with a copy of its disk.
+The first device is installed. When it runs, the others begin with a copy of its disk; those that
+look at the installation itself begin beside it, with nothing on their disks.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import camera_checks
@@ -19,69 +21,90 @@ from machine import Machine, RigError
 from report import Report
 
 Check = Callable[[Kiosk, Report], None]
+Devices = Mapping[str, tuple[Check, ...]]
+"""What to look at, by device."""
 
 FIRST = "install"
-BEFORE: tuple[Check, ...] = (install_checks.interrupted, install_checks.picamera)
-"""On the first device, before its disk is copied."""
 
-DEVICE: dict[str, tuple[Check, ...]] = {
-    FIRST: (
-        install_checks.repeated,
-        checks.confinement,
-        checks.devices,
-        checks.second_instance,
-        checks.reloaded,
-        checks.stopped,
-    ),
-    "upgrade": (checks.switched_on, install_checks.upgraded, install_checks.uninstalled),
-    "camera": (camera_checks.absent, camera_checks.lost, camera_checks.blind),
-    "process": (checks.restart, checks.killed, checks.hung),
-    "power": (camera_checks.clip, checks.wrong_settings, checks.power_cut),
-}
-"""On the first device and on copies of it, each in less than a minute."""
 
-MODELS: dict[str, tuple[Check, ...]] = {
-    FIRST: (model_checks.updated, model_checks.cut),
-    "rollback": (checks.switched_on, model_checks.rolled_back),
-}
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to look at.
+
+    Attributes:
+        beside: On devices on which nothing is installed, from the beginning.
+        then: On the first device when it is installed, and on copies of it.
+    """
+
+    beside: Devices
+    then: Devices
+
+    @property
+    def names(self) -> list[str]:
+        """All devices."""
+        return [*self.then, *self.beside]
+
+
+WHOLE = Plan(
+    beside={
+        "again": (install_checks.interrupted, install_checks.picamera, install_checks.repeated),
+    },
+    then={
+        FIRST: (
+            checks.confinement,
+            checks.devices,
+            checks.second_instance,
+            checks.reloaded,
+            checks.stopped,
+        ),
+        "upgrade": (checks.switched_on, install_checks.upgraded, install_checks.uninstalled),
+        "camera": (camera_checks.absent, camera_checks.lost, camera_checks.blind),
+        "process": (checks.restart, checks.killed, checks.hung),
+        "power": (camera_checks.clip, checks.wrong_settings, checks.power_cut),
+    },
+)
+
+MODELS = Plan(
+    beside={},
+    then={
+        FIRST: (model_checks.updated, model_checks.cut),
+        "rollback": (checks.switched_on, model_checks.rolled_back),
+    },
+)
 """The same for models that are installed after the application: these take longer."""
 
 
-def run(
-    first: Machine, folder: Path, prepare: Callable[[], None], then: Mapping[str, Sequence[Check]]
-) -> Report:
+def run(first: Machine, folder: Path, prepare: Callable[[], None], plan: Plan) -> Report:
     """All checks; returns their findings.
 
     Args:
         first: The first device, switched off.
         folder: For the others.
         prepare: Puts what is installed into the first one's shared folder, while it starts.
-        then: What to look at when the kiosk is installed, by device.
+        plan: What to look at.
     """
-    reports = {name: Report(name) for name in then}
-    machines = {FIRST: first}
-    kiosk, report = Kiosk(first), reports[FIRST]
+    reports = {name: Report(name) for name in plan.names}
+    machines = {FIRST: first} | {name: first.new(folder / name) for name in plan.beside}
+    work: list[Future[None]] = []
     begin = time.monotonic()
     try:
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(len(plan.names) + 1) as pool:
             prepared = pool.submit(prepare)
-            started = _start(first, report)
+            started = _start(first, reports[FIRST])
             prepared.result()
-        if started:
-            install_checks.list_files(kiosk)
-            _look(BEFORE, kiosk, report, mend=False)
-        if report.passed:
-            print(f"installed after {time.monotonic() - begin:.0f} s", flush=True)
-            kiosk.settle(kiosk.settings())
-            others = [name for name in then if name != FIRST]
-            twins = first.twins([folder / name for name in others])
-            machines |= dict(zip(others, twins, strict=True))
-            # The test camera of libcamera costs much; from now on the kiosks have the USB one.
-            kiosk.systemctl("restart")
-            with ThreadPoolExecutor(len(then)) as pool:
-                work = [pool.submit(_look, then[FIRST], kiosk, report, mend=True)]
+            for name, todo in plan.beside.items():
+                first.share_with(machines[name])
+                work.append(pool.submit(_other, todo, machines[name], reports[name]))
+            if started and _installed(Kiosk(first), reports[FIRST]):
+                print(f"installed after {time.monotonic() - begin:.0f} s", flush=True)
+                others = [name for name in plan.then if name != FIRST]
+                twins = first.twins([folder / name for name in others])
+                machines |= dict(zip(others, twins, strict=True))
+                todo = plan.then[FIRST]
+                work.append(pool.submit(_look, todo, Kiosk(first), reports[FIRST]))
                 for name in others:
-                    work.append(pool.submit(_other, then[name], machines[name], reports[name]))
+                    todo = plan.then[name]
+                    work.append(pool.submit(_other, todo, machines[name], reports[name]))
             for done in work:
                 done.result()
     finally:
@@ -89,7 +112,14 @@ def run(
             machine.cut()
     used = ", ".join(f"{name} {machine.cpu_seconds:.0f}" for name, machine in machines.items())
     print(f"processor time in seconds: {used}")
-    return Report.joined(reports.values())
+    return Report.joined(reports[name] for name in plan.names)
+
+
+def _installed(kiosk: Kiosk, report: Report) -> bool:
+    install_checks.list_files(kiosk)
+    kiosk.settle(kiosk.settings())
+    install_checks.installed(kiosk, report)
+    return report.passed
 
 
 def _start(machine: Machine, report: Report) -> bool:
@@ -100,30 +130,25 @@ def _start(machine: Machine, report: Report) -> bool:
     return not report.findings
 
 
-def _other(todo: Sequence[Check], machine: Machine, report: Report) -> None:
+def _other(todo: tuple[Check, ...], machine: Machine, report: Report) -> None:
     if _start(machine, report):
-        _look(todo, Kiosk(machine), report, mend=True)
+        _look(todo, Kiosk(machine), report)
     machine.cut()
 
 
-def _look(todo: Sequence[Check], kiosk: Kiosk, report: Report, *, mend: bool) -> None:
+def _look(todo: tuple[Check, ...], kiosk: Kiosk, report: Report) -> None:
     """Checks in order; one that cannot go on is a failed finding.
 
-    Args:
-        todo: The checks.
-        kiosk: Where.
-        report: Gets the findings.
-        mend: Whether a kiosk is brought into order again after a finding that failed.
+    After one that failed its device says what it has in its journal, and is brought into order.
     """
     for check in todo:
         done = len(report.findings)
         try:
             check(kiosk, report)
+            if all(finding.passed is not False for finding in report.findings[done:]):
+                continue
+            report.tell(kiosk.last_words())
+            kiosk.recover()
         except RigError as error:
             report.add(f"{check.__name__}: could not be looked at", False, None, error)
-        if mend and any(finding.passed is False for finding in report.findings[done:]):
-            try:
-                kiosk.recover()
-            except RigError as error:
-                report.add(f"{check.__name__}: in order again", False, None, error)
-                return
+            return

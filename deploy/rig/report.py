@@ -59,6 +59,11 @@ class Report:
         self.findings.append(finding)
         print(f"{self._device:8} {_line(finding)}", flush=True)
 
+    def tell(self, lines: Iterable[str]) -> None:
+        """Print what helps to understand a finding that failed."""
+        for line in lines:
+            print(f"{self._device:8} | {line}", flush=True)
+
     def timed(
         self,
         what: str,
