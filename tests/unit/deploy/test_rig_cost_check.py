@@ -89,3 +89,17 @@ def test_another_runtime_is_counted(
     monkeypatch.setattr(rig, "pinned_runtime", lambda: "ai-edge-litert 9.9")
     assert rig.check() == 0
     assert "pinned is ai-edge-litert 9.9" in capsys.readouterr().out
+
+
+def test_other_files_that_cannot_be_counted_fail(
+    rig: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody knows what they cost: a machine without the counting QEMU is no way around it."""
+    counts(rig, monkeypatch, 1.0)
+
+    def unavailable(folder: Path) -> None:
+        raise rig.BuildError("no network")
+
+    monkeypatch.setattr(rig, "Counting", unavailable)
+    assert rig.check() == 1
+    assert "FAIL: what changed cannot be counted here: no network" in capsys.readouterr().out
