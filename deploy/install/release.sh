@@ -72,7 +72,7 @@ build_environment() { # OFFLINE
   local source=() said pip
   [[ -z $1 ]] || source=(--no-index --find-links "$TREE/wheels")
   pip=$(compgen -G "$PIP_WHEEL" | tail -n 1) \
-    || fail "there is no $PIP_WHEEL: sudo apt install --reinstall python3-pip-whl"
+    || fail "Debian's pip is gone: sudo apt install --reinstall python3-pip-whl"
   # Without a pip of its own, which takes longer to install than all that the kiosk needs.
   /usr/bin/python3 -m venv --system-site-packages --without-pip "$RELEASE/.venv"
   said=$("$RELEASE/.venv/bin/python" "$pip/pip" --disable-pip-version-check install --quiet \
