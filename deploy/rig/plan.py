@@ -116,9 +116,12 @@ def run(first: Machine, folder: Path, prepare: Callable[[], None], plan: Plan) -
 
 
 def _installed(kiosk: Kiosk, report: Report) -> bool:
-    install_checks.list_files(kiosk)
-    kiosk.settle(kiosk.settings())
-    install_checks.installed(kiosk, report)
+    try:
+        install_checks.list_files(kiosk)
+        kiosk.settle(kiosk.settings())
+        install_checks.installed(kiosk, report)
+    except RigError as error:
+        report.add("install.sh: could not be looked at", False, None, error)
     return report.passed
 
 
@@ -139,16 +142,19 @@ def _other(todo: tuple[Check, ...], machine: Machine, report: Report) -> None:
 def _look(todo: tuple[Check, ...], kiosk: Kiosk, report: Report) -> None:
     """Checks in order; one that cannot go on is a failed finding.
 
-    After one that failed its device says what it has in its journal, and is brought into order.
+    After one that failed the device's journal is printed, and the kiosk brought into order.
     """
     for check in todo:
         done = len(report.findings)
         try:
             check(kiosk, report)
-            if all(finding.passed is not False for finding in report.findings[done:]):
-                continue
+        except RigError as error:
+            report.add(f"{check.__name__}: could not be looked at", False, None, error)
+        if all(finding.passed is not False for finding in report.findings[done:]):
+            continue
+        try:
             report.tell(kiosk.last_words())
             kiosk.recover()
         except RigError as error:
-            report.add(f"{check.__name__}: could not be looked at", False, None, error)
+            report.add(f"{check.__name__}: in order again", False, None, error)
             return
