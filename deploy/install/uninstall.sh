@@ -33,21 +33,23 @@ stop_service() {
 }
 
 remove_system_files() {
-  local pair
-  for pair in "${SYSTEM_FILES[@]}" "- $UNIT_FILE" "- $DEFAULTS"; do
-    remove_file "${pair#* }"
-  done
+  remove_fixed_files "${SYSTEM_FILES[@]}" "- $UNIT_FILE" "- $DEFAULTS"
   rm -rf "$UNIT_FILE.d"
-  # Most Debians have no such folder before.
-  if ! dpkg -S /etc/sysusers.d >/dev/null 2>&1; then
-    rmdir --ignore-fail-on-non-empty /etc/sysusers.d 2>/dev/null || true
-  fi
   if systemd_runs; then
     systemctl daemon-reload
     systemctl reset-failed "$UNIT" 2>/dev/null || true
     ! command -v udevadm >/dev/null || udevadm control --reload || true
   fi
   say removed "$UNIT, its rules and $DEFAULTS"
+}
+
+# And the folder that most Debians do not have before.
+remove_fixed_files() { # PAIRS LIKE THOSE OF SYSTEM_FILES
+  local pair
+  for pair in "$@"; do remove_file "${pair#* }"; done
+  if ! dpkg -S /etc/sysusers.d >/dev/null 2>&1; then
+    rmdir --ignore-fail-on-non-empty /etc/sysusers.d 2>/dev/null || true
+  fi
 }
 
 # Also what a cut run left of it, see put().

@@ -99,7 +99,9 @@ def test_the_package_takes_over_from_install_sh(package: Path, tmp_path: Path) -
     assert code == 0, lines
     code, lines = debian.run("dpkg", "-i", "/kiosk.deb")
     assert code == 0, lines
-    found = {path for path in debian.files() if path.endswith("/mask-kiosk.service")}
+    files = debian.files()
+    assert "etc/sysusers.d" not in files, "the folder that install.sh had made"
+    found = {path for path in files if path.endswith("/mask-kiosk.service")}
     units = {path for path in found if path.startswith(("usr/lib/systemd/", "etc/"))}
     assert units == {
         "usr/lib/systemd/system/mask-kiosk.service",
