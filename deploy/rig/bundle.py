@@ -1,4 +1,4 @@
-"""The offline bundle that the rig installs from: that of `make bundle`, made for this processor."""
+"""What the rig installs: offline bundle and Debian package, made for x86-64 as by `make deb`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from cache import BuildError, Part, run
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parent.parent
 MAKE = CHECKOUT / "deploy" / "bundle" / "make.sh"
+MAKE_BOTH = CHECKOUT / "deploy" / "package" / "make.sh"
 REQUIREMENTS = CHECKOUT / "deploy" / "requirements-device.txt"
 STAGE = CHECKOUT / "build" / "bundle"
 DIST = CHECKOUT / "build" / "dist"
+BUNDLE, PACKAGE = "*-offline-x86_64.tar.gz", "mask-kiosk_*_amd64.deb"
 
 BROKEN_FILE = "edge_app/daemon/kiosk.py"
 BROKEN_FROM = "        capture = self._thread(self._capture.run,"
@@ -30,20 +32,18 @@ def wheels() -> Part:
 
 
 def made(folder: Path, log: Path) -> dict[str, Path]:
-    """The bundle of this checkout, unpacked in a folder, and the same as a broken next release.
+    """The bundle of this checkout, unpacked in a folder; a broken next release; the package.
 
     Raises:
         BuildError: They cannot be made.
     """
-    whole = _unpacked(folder, log)
-    return {"bundle": whole, "broken": _broken(whole)}
-
-
-def _unpacked(folder: Path, log: Path) -> Path:
     # Not from the network: the wheels are there, and pip checks their hashes all the same.
-    archive = _make(log, {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels().built())})
+    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels().built())}
+    archive = _make(MAKE_BOTH, BUNDLE, log, offline)
     shutil.unpack_archive(archive, folder, filter="data")
-    return folder / archive.name.removesuffix(".tar.gz")
+    whole = folder / archive.name.removesuffix(".tar.gz")
+    package = shutil.copy(_newest(PACKAGE), folder)
+    return {"bundle": whole, "broken": _broken(whole), "package.deb": Path(package)}
 
 
 def _broken(bundle: Path) -> Path:
@@ -68,17 +68,14 @@ def _linked(source: str, target: str) -> None:
 
 
 def _fetch(work: Path, log: Path) -> None:
-    archive = _make(log, {})
+    archive = _make(MAKE, BUNDLE, log, {})
     shutil.copytree(STAGE / archive.name.removesuffix(".tar.gz") / "wheels", work / "wheels")
 
 
-def _make(log: Path, extra: dict[str, str]) -> Path:
-    environment = {**os.environ, "PIP": f"{sys.executable} -m pip", **extra}
-    begin = {path: path.stat().st_mtime_ns for path in DIST.glob("*-offline-x86_64.tar.gz")}
-    run([str(MAKE), "x86_64"], log, environment)
-    made = [
-        path
-        for path in DIST.glob("*-offline-x86_64.tar.gz")
-        if path.stat().st_mtime_ns != begin.get(path)
-    ]
-    return max(made, key=lambda path: path.stat().st_mtime_ns)
+def _make(script: Path, made: str, log: Path, extra: dict[str, str]) -> Path:
+    run([str(script), "x86_64"], log, {**os.environ, "PIP": f"{sys.executable} -m pip", **extra})
+    return _newest(made)
+
+
+def _newest(pattern: str) -> Path:
+    return max(DIST.glob(pattern), key=lambda path: path.stat().st_mtime_ns)

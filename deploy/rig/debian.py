@@ -19,6 +19,7 @@ PYTHON = "3.13"
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64")
 
 COMMANDS = {
+    "dpkg-deb": "dpkg",
     "mmdebstrap": "mmdebstrap",
     "mke2fs": "e2fsprogs",
     "tar": "tar",

@@ -1,4 +1,4 @@
-"""What the rig looks at first and last: install.sh, the real one, from the offline bundle."""
+"""What the rig looks at first and last: the real install.sh, offline, and the Debian package."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import gzip
 
 from edge_app.domain import Signal
 from kiosk import HOME, LIGHT_S, PICAMERA, START_S, STATE_FOLDER, Kiosk
+from machine import Reply
 from report import Report
 
 INSTALL = "/rig/bundle/install.sh"
+PACKAGE = "/rig/package.deb"
 INSTALLER = f"{HOME}/deploy/install.sh"
 INSTALL_S = 240.0
 """An installation takes half a minute; so long on a busy machine."""
@@ -27,6 +29,8 @@ NOT_LISTED = (
     "/var/tmp",  # noqa: S108 - only a name # nosec B108
     "/var/log/journal",
     "/var/lib/systemd",
+    "/var/lib/dpkg",
+    "/var/log/dpkg.log",
     # Whoever makes or removes a user leaves a copy of the list before.
     "/etc/passwd-",
     "/etc/shadow-",
@@ -112,25 +116,48 @@ def upgraded(kiosk: Kiosk, report: Report) -> None:
     report.add(what, quick, gone)
 
 
+def packaged(kiosk: Kiosk, report: Report) -> None:
+    """The Debian package takes the place of what install.sh has installed."""
+    kiosk.settle(kiosk.settings())
+    done = kiosk.machine.call("dpkg", "-i", PACKAGE, timeout=INSTALL_S)
+    idle = kiosk.wait_shown(Signal.IDLE, done.ended - LIGHT_S, LIGHT_S)
+    unit = kiosk.show("FragmentPath")
+    passed = done.code == 0 and unit.startswith("/usr/lib/systemd/") and idle is not None
+    detail = f"exit code {done.code}, unit: {unit}"
+    what = "the Debian package after install.sh: its unit runs, green heartbeat"
+    report.add(what, passed, done.ended - done.began, detail if passed else kiosk.lately())
+    if done.code:
+        report.tell(done.output.splitlines())
+
+
+def purged(kiosk: Kiosk, report: Report) -> None:
+    """The package is removed."""
+    done = kiosk.machine.call("dpkg", "--purge", "mask-kiosk", timeout=INSTALL_S)
+    _only_the_journal(kiosk, report, "dpkg --purge", done)
+
+
 def uninstalled(kiosk: Kiosk, report: Report) -> None:
     """Everything is removed."""
-    machine = kiosk.machine
-    reply = machine.call(INSTALLER, "--uninstall", timeout=INSTALL_S)
-    before = set((machine.share / "files-before").read_text(encoding="utf-8").splitlines())
+    done = kiosk.machine.call(INSTALLER, "--uninstall", timeout=INSTALL_S)
+    _only_the_journal(kiosk, report, "--uninstall", done)
+
+
+def _only_the_journal(kiosk: Kiosk, report: Report, what: str, done: Reply) -> None:
+    before = set((kiosk.machine.share / "files-before").read_text(encoding="utf-8").splitlines())
     after = set(_files(kiosk, "files-after").splitlines())
     left = sorted(_path(line) for line in after - before)
     lost = sorted(_path(line) for line in before - after)
     journal = {STATE_FOLDER, f"{STATE_FOLDER}/events.sqlite3"}
-    passed = reply.code == 0 and set(left) == journal and not lost
-    took = reply.ended - reply.began
-    report.add("--uninstall: exit code 0", reply.code == 0, took, _last(reply.output))
+    passed = done.code == 0 and set(left) == journal and not lost
+    took = done.ended - done.began
+    report.add(f"{what}: exit code 0", done.code == 0, took, _last(done.output))
     detail = f"of {len(after)} files and folders, new or changed: {' '.join(left) or 'none'}; "
     detail += f"gone: {' '.join(lost) or 'none'}"
-    report.add("--uninstall: nothing is left but the journal", passed, None, detail)
+    report.add(f"{what}: nothing is left but the journal", passed, None, detail)
 
 
 def list_files(kiosk: Kiosk) -> None:
-    """Note all files of the device, for :func:`uninstalled`."""
+    """Note all files of the device, to see later what is left."""
     _files(kiosk, "files-before")
 
 

@@ -56,6 +56,8 @@ WHOLE = Plan(
             checks.second_instance,
             checks.reloaded,
             checks.stopped,
+            install_checks.packaged,
+            install_checks.purged,
         ),
         "upgrade": (checks.switched_on, install_checks.upgraded, install_checks.uninstalled),
         "camera": (camera_checks.absent, camera_checks.lost, camera_checks.blind),
