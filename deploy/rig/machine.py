@@ -25,7 +25,7 @@ MEMORY_FOLDER = "/dev/shm"  # noqa: S108 - see below # nosec B108
 """The device's memory is a file there: on a disk it would be slow."""
 
 HELLO_S = 90.0
-"""A start takes about 8 s; so long on a busy machine."""
+"""A start takes about 4 s; so long on a busy machine."""
 
 COMMAND_S = 60.0
 SETTLE_S = 0.3
