@@ -132,7 +132,10 @@ def test_installed_twice_and_removed(debian: Debian) -> None:
 
 
 def test_cut_after_every_step_it_completes(trixie: Debian) -> None:
-    """Each run is cut after the first step that no run before has reached."""
+    """Each run is cut after the first step that no run before has reached.
+
+    On a busy machine it may reach one more before it dies.
+    """
     steps: list[str] = []
     while True:
         new = lambda line: line.startswith(("installed", "building")) and line not in steps  # noqa: E731
@@ -141,7 +144,7 @@ def test_cut_after_every_step_it_completes(trixie: Debian) -> None:
         in_use(trixie)
         if not found:
             break
-        steps.append(found[0])
+        steps += found
     assert len(steps) >= 10, steps
     assert in_use(trixie)
 
