@@ -41,8 +41,9 @@ HASHED := --require-hashes
 TFLITE_VENV := .venv-tflite
 TFLITE_PIP := $(TFLITE_VENV)/bin/python -m pip --disable-pip-version-check --quiet install
 
-# Three files of tests at a time, as some of them mostly wait; more would take a gigabyte or two of memory each. In their own order,
-# which ends with the small ones: files with few tests are often the longest, and would be the last.
+# Three files of tests at a time, as some of them mostly wait; more would take a gigabyte or two of
+# memory each. In their own order, which ends with the small ones: files with few tests are often the
+# longest, and would be the last.
 PYTEST := pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # The same on every runtime, and tested by `make test`: journal, network, page, unit, store, files,

@@ -26,9 +26,9 @@ SOURCES = (
     (f"linux-source/{NEWEST}", f"deb {MIRROR} {NEWEST} main"),
     ("linux-source-6.12", f"deb {MIRROR}-security {SUITE}-security main"),
 )
-"""Package, and where it is. Since Linux 6.16 processes need not be traced: that halves what the rig
-costs. That Debian moves on to newer kernels; if one of them does not build, the last one of these
-takes its place, which stays as it is."""
+"""Package, and where it is. Since Linux 6.16 processes need not be traced, which takes a third off
+what the rig costs. That Debian moves on to newer kernels; if one of them does not build, the last
+one of these takes its place, which stays as it is."""
 
 PATCHES = (
     # gpiozero asks /proc/cpuinfo which Pi it is on. A file mounted over it would do too, but a unit

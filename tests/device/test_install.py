@@ -144,7 +144,7 @@ def test_cut_after_every_step_it_completes(trixie: Debian) -> None:
         in_use(trixie)
         if not found:
             break
-        steps += found
+        steps.extend(found)
     assert len(steps) >= 10, steps
     assert in_use(trixie)
 
