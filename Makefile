@@ -17,6 +17,7 @@
 #   make bench-fleet          fifty simulated kiosks, watched by Prometheus: alerts, cost, a picture
 #   make rig                  install.sh and the service in a simulated device (root; docs/rig.md)
 #   make rig-models           the same for models that are installed after the application
+#   make rig-card             the same for the first start from a prepared SD card
 #   make rig-arm64            models and demo on an emulated Pi (needs root, see docs/rig-arm64.md)
 #   make rig-cost             count a Pi's instructions per inference, write docs/benchmarks.md (root)
 #   make card                 what is unpacked onto an SD card of Raspberry Pi Imager, see docs/image.md
@@ -68,7 +69,7 @@ TFLITE := $(TFLITE_VENV)/.installed
 HAS_TENSORFLOW := import sys; sys.exit(sys.version_info >= (3, 14))
 
 .PHONY: help demo test optional test-tflite-runtime check audit lock format bench-models bench-web \
-  bench-soak bench-fleet docs screenshots fuzz rig rig-models rig-arm64 rig-cost bundle card deb clean
+  bench-soak bench-fleet docs screenshots fuzz rig rig-models rig-card rig-arm64 rig-cost bundle card deb clean
 .DELETE_ON_ERROR:
 
 help:
@@ -140,7 +141,10 @@ rig: $(EDGE)
 	@$(VENV)/bin/python deploy/rig/device.py
 
 rig-models: $(EDGE)
-	@$(VENV)/bin/python deploy/rig/device.py --models
+	@$(VENV)/bin/python deploy/rig/device.py models
+
+rig-card: $(EDGE)
+	@$(VENV)/bin/python deploy/rig/device.py card
 
 rig-arm64: $(EDGE)
 	@$(VENV)/bin/python deploy/rig/arm64.py

@@ -37,13 +37,22 @@ def made(folder: Path, log: Path) -> dict[str, Path]:
     Raises:
         BuildError: They cannot be made.
     """
-    # Not from the network: the wheels are there, and pip checks their hashes all the same.
-    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels().built())}
-    archive = _make(MAKE_BOTH, BUNDLE, log, offline)
+    archive = packed(log, MAKE_BOTH)
     shutil.unpack_archive(archive, folder, filter="data")
     whole = folder / archive.name.removesuffix(".tar.gz")
     package = shutil.copy(_newest(PACKAGE), folder)
     return {"bundle": whole, "broken": _broken(whole), "package.deb": Path(package)}
+
+
+def packed(log: Path, script: Path = MAKE) -> Path:
+    """The bundle of this checkout, packed.
+
+    Raises:
+        BuildError: It cannot be made.
+    """
+    # Not from the network: the wheels are there, and pip checks their hashes all the same.
+    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels().built())}
+    return _make(script, BUNDLE, log, offline)
 
 
 def _broken(bundle: Path) -> Path:

@@ -7,6 +7,7 @@ python3-picamera2) is put beside Debian's Python packages, where those would be.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from cache import Part
@@ -41,6 +42,18 @@ CAMERA_PACKAGES = (
     "python3-prctl",
     "python3-tqdm",
 )
+CARD_PACKAGES = (
+    "cloud-init",
+    "network-manager",
+    # What cloud-init looks for.
+    "e2fsprogs",
+    "iproute2",
+    "openssh-server",
+    # A boot partition is mended after a power cut.
+    "dosfstools",
+)
+"""What Raspberry Pi OS has besides, as far as it takes part in a card's first start."""
+
 CAMERA_WHEELS = ("picamera2==0.3.38", "simplejpeg==1.9.0", "videodev2==0.0.4")
 
 WHEEL_PACKAGES = (
@@ -67,6 +80,13 @@ FSTAB = """\
 share /rig hostfs ro 0 0
 """
 
+CARD_FSTAB = "/dev/ubdb /boot/firmware vfat defaults 0 2\n"
+CLOUD = """\
+datasource_list: [NoCloud, None]
+datasource: {NoCloud: {seedfrom: "file:///boot/firmware"}}
+"""
+"""As Raspberry Pi OS configures cloud-init."""
+
 
 def wheels() -> Part:
     """Python packages that are built from source."""
@@ -76,13 +96,25 @@ def wheels() -> Part:
 
 def root() -> Part:
     """The root file system, an image of a disk."""
+    lists = (*SYSTEM_PACKAGES, *CAMERA_PACKAGES, *CAMERA_WHEELS, *WHEEL_SOURCES)
+    inputs = (RECIPE, MIRROR, SUITE, PYTHON, *lists, IMAGE_SIZE, FSTAB, *_files())
+    return Part("root", "root.ext4", inputs, _make_root)
+
+
+def card_root() -> Part:
+    """The same as on a card that Raspberry Pi Imager wrote, with cloud-init and a boot partition.
+
+    That one is the device's second disk.
+    """
+    inputs = (root().label, *CARD_PACKAGES, CARD_FSTAB, CLOUD)
+    return Part("cardroot", "root.ext4", inputs, _make_card_root)
+
+
+def _files() -> list[str]:
     # Not the scripts: the host hands them over at each start.
     files = sorted(path for path in (HERE / "guest").iterdir() if path.suffix != ".py")
     files.append(HERE / "stand_in" / "pykms.py")
-    texts = [path.read_text(encoding="utf-8") for path in files]
-    lists = (*SYSTEM_PACKAGES, *CAMERA_PACKAGES, *CAMERA_WHEELS, *WHEEL_SOURCES)
-    inputs = (RECIPE, MIRROR, SUITE, PYTHON, *lists, IMAGE_SIZE, FSTAB, *texts)
-    return Part("root", "root.ext4", inputs, _make_root)
+    return [path.read_text(encoding="utf-8") for path in files]
 
 
 def _make_wheels(work: Path, log: Path) -> None:
@@ -97,9 +129,22 @@ def _make_wheels(work: Path, log: Path) -> None:
 
 
 def _make_root(work: Path, log: Path) -> None:
+    _make_image(_system(work, (), log), work, log)
+
+
+def _make_card_root(work: Path, log: Path) -> None:
+    system = _system(work, CARD_PACKAGES, log)
+    (system / "boot/firmware").mkdir()
+    with (system / "etc/fstab").open("a") as fstab:
+        fstab.write(CARD_FSTAB)
+    (system / "etc/cloud/cloud.cfg.d/99_raspberry-pi.cfg").write_text(CLOUD)
+    _make_image(system, work, log)
+
+
+def _system(work: Path, more: Sequence[str], log: Path) -> Path:
     check_host()
     built = sorted(wheels().built().glob("*.whl"))
-    system = debian(work / "debian", (*SYSTEM_PACKAGES, *CAMERA_PACKAGES), log)
+    system = debian(work / "debian", (*SYSTEM_PACKAGES, *CAMERA_PACKAGES, *more), log)
     site = system / SITE
     pip(["install", "--no-compile", "--target", str(site), *CAMERA_WHEELS], log)
     for wheel in built:
@@ -121,6 +166,10 @@ def _make_root(work: Path, log: Path) -> None:
         "touch --reference=/usr /etc/.updated /var/.updated",
     )
     chroot(system, " && ".join(steps), log)
+    return system
+
+
+def _make_image(system: Path, work: Path, log: Path) -> None:
     image = work / "root.ext4"
     run(["mke2fs", "-q", "-F", "-t", "ext4", "-d", str(system), str(image), IMAGE_SIZE], log)
     shutil.rmtree(system)

@@ -74,7 +74,14 @@ class Machine:
         cpu_seconds: Processor time of the host that it has used, counted when it is switched off.
     """
 
-    def __init__(self, kernel: Path, image: Path, folder: Path, pins: Sequence[int]) -> None:
+    def __init__(
+        self,
+        kernel: Path,
+        image: Path,
+        folder: Path,
+        pins: Sequence[int],
+        arguments: Sequence[str] = (),
+    ) -> None:
         """Prepare a device with a fresh disk.
 
         Args:
@@ -82,6 +89,7 @@ class Machine:
             image: The root file system; it is not changed.
             folder: For the disk's changes, the console's text and the shared files.
             pins: GPIO numbers of the lamps.
+            arguments: More of the kernel's.
         """
         self.share = folder / "share"
         self.share.mkdir(parents=True)
@@ -92,6 +100,7 @@ class Machine:
         self._changed = folder / "disk.cow"
         self._console = folder / "console.log"
         self._pins = pins
+        self._arguments = arguments
         self._ids = itertools.count(1)
         self._replies: dict[int, Reply] = {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -104,7 +113,7 @@ class Machine:
 
     def new(self, folder: Path) -> Machine:
         """Another device, switched off, on whose disk is what was on this one's at first."""
-        return Machine(self._kernel, self._image, folder, self._pins)
+        return Machine(self._kernel, self._image, folder, self._pins, self._arguments)
 
     def share_with(self, other: Machine) -> None:
         """Give what is in this one's shared folder now to another device."""
@@ -145,7 +154,13 @@ class Machine:
         self._answers, guest_out = os.pipe()
         self.changes, self._hello, self._unread = [], False, b""
         disk = f"ubd0={self._changed},{self._image}"
-        command = [str(self._kernel), disk, f"hostfs={self.share}", *KERNEL_ARGUMENTS]
+        command = [
+            str(self._kernel),
+            disk,
+            f"hostfs={self.share}",
+            *KERNEL_ARGUMENTS,
+            *self._arguments,
+        ]
         command.append(f"ssl0=fd:{guest_in},fd:{guest_out}")
         environment = dict(os.environ, TMPDIR=MEMORY_FOLDER)
         with self._console.open("ab") as console:

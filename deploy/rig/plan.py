@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import camera_checks
+import card_checks
 import checks
 import install_checks
 import model_checks
@@ -75,6 +76,14 @@ MODELS = Plan(
 )
 """The same for models that are installed after the application: these take longer."""
 
+CARD: tuple[Check, ...] = (
+    card_checks.first_start,
+    card_checks.cut,
+    card_checks.completed,
+    card_checks.next_start,
+)
+"""On a device that starts from a prepared card, each after the one before."""
+
 
 def run(first: Machine, folder: Path, prepare: Callable[[], None], plan: Plan) -> Report:
     """All checks; returns their findings.
@@ -135,16 +144,24 @@ def _start(machine: Machine, report: Report) -> bool:
     return not report.findings
 
 
-def _other(todo: tuple[Check, ...], machine: Machine, report: Report) -> None:
+def from_card(machine: Machine, report: Report) -> None:
+    """Look at a device that starts from a prepared card."""
+    _other(CARD, machine, report, recover=False)
+
+
+def _other(
+    todo: tuple[Check, ...], machine: Machine, report: Report, *, recover: bool = True
+) -> None:
     if _start(machine, report):
-        _look(todo, Kiosk(machine), report)
+        _look(todo, Kiosk(machine), report, recover=recover)
     machine.cut()
 
 
-def _look(todo: tuple[Check, ...], kiosk: Kiosk, report: Report) -> None:
+def _look(todo: tuple[Check, ...], kiosk: Kiosk, report: Report, *, recover: bool = True) -> None:
     """Checks in order; one that cannot go on is a failed finding.
 
-    After one that failed the device's journal is printed, and the kiosk brought into order.
+    After one that failed the device's journal is printed, and the kiosk brought into order, or, if
+    each builds on the one before, the rest left out.
     """
     for check in todo:
         done = len(report.findings)
@@ -156,6 +173,8 @@ def _look(todo: tuple[Check, ...], kiosk: Kiosk, report: Report) -> None:
             continue
         try:
             report.tell(kiosk.last_words())
+            if not recover:
+                return
             kiosk.recover()
         except RigError as error:
             report.add(f"{check.__name__}: in order again", False, None, error)
