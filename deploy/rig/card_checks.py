@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from card import SECRET
+from card import SECRET, SECRET_NAME
 from edge_app.domain import Signal
 from install_checks import HALF, INSTALL_S
 from kiosk import LIGHT_S, START_S, Kiosk
@@ -11,7 +11,7 @@ from report import Report
 BOOT = "/boot/firmware"
 CARD = f"{BOOT}/mask-kiosk"
 RESULT = f"{CARD}/RESULT.txt"
-SECRET_FILE = "/etc/mask-kiosk/mqtt-password"  # noqa: S105 - its name # nosec B105
+SECRET_FILE = f"/etc/mask-kiosk/{SECRET_NAME}"
 FIRST_BOOT = "mask-kiosk-first-boot.service"
 FAT = "/dev/ubdb"
 CLOUD_S = 60.0
