@@ -40,7 +40,7 @@ users:
 }
 """What is on it before."""
 
-SECRET_NAME, SECRET = "mqtt-password", "s3cret\n"  # one for a test # nosec B105
+SECRET_NAME, SECRET = "mqtt-password", "s3cret\n"
 
 SETTINGS = """\
 [source]
