@@ -75,12 +75,15 @@ build_environment() { # OFFLINE
     || fail "Debian's pip is gone: sudo apt install --reinstall python3-pip-whl"
   # Without a pip of its own, which takes longer to install than all that the kiosk needs.
   /usr/bin/python3 -m venv --system-site-packages --without-pip "$RELEASE/.venv"
-  said=$("$RELEASE/.venv/bin/python" "$pip/pip" --disable-pip-version-check install --quiet \
+  # What it leaves behind when it is killed goes with the half release; and on "trixie" /tmp is memory.
+  mkdir "$RELEASE/.tmp"
+  said=$(TMPDIR=$RELEASE/.tmp "$RELEASE/.venv/bin/python" "$pip/pip" --disable-pip-version-check install --quiet \
     --no-input --no-cache-dir --retries 5 --require-hashes --only-binary :all: "${source[@]}" \
     -r "$TREE/deploy/requirements-device.txt" 2>&1) || {
     printf '%s\n' "$said" | tail -n 3 >&2
     fail "pip failed: is there a network? Run this again then, it goes on here"
   }
+  rm -r "$RELEASE/.tmp"
 }
 
 # Make a release the one in use, at once. Its unit comes with it, first: a run that was cut between the

@@ -162,6 +162,21 @@ def test_cut_at_random_moments_it_completes(trixie: Debian, tmp_path: Path, bund
     assert trixie.files() == uncut.files()
 
 
+IN_PIP = """
+setsid /bundle/install.sh >/first &
+until [ "$(find /tmp /opt -maxdepth 4 -name 'pip-*')" ]; do sleep 0.05; done
+kill -KILL -$!
+exec /bundle/install.sh
+"""
+
+
+def test_cut_while_pip_unpacks_nothing_is_left_in_tmp(trixie: Debian) -> None:
+    code, lines = trixie.run("sh", "-c", IN_PIP)
+    assert code == 0, lines
+    _, left = trixie.run("sh", "-c", "find /tmp /opt/mask-kiosk/.tmp -mindepth 1 2>/dev/null")
+    assert left == []
+
+
 ONLY_THE_SCRIPT = """
 /bundle/install.sh >/first & script=$!
 until grep -q ^building /first; do sleep 0.1; done
