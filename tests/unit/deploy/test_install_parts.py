@@ -18,9 +18,12 @@ done
 
 
 def run(root: Path, script: str) -> tuple[int, list[str]]:
-    """Exit code and lines of a script that knows all parts."""
+    """Exit code and lines of a script that knows all parts.
+
+    Started with nohup, or in the background, the tests would hand it ignored signals.
+    """
     done = subprocess.run(
-        ["bash", "-c", PARTS + script, "parts", root],
+        ["env", "--default-signal=HUP,INT", "bash", "-c", PARTS + script, "parts", root],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
