@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache import BuildError, Part, run
-from debian import MIRROR, debian
+from debian import MIRROR, check_commands, debian
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -101,8 +101,7 @@ def check_host() -> None:
     Raises:
         BuildError: It cannot; the text says what to do.
     """
-    if not shutil.which("mmdebstrap"):
-        raise BuildError("missing tool: sudo apt install mmdebstrap")
+    check_commands({"mmdebstrap": "mmdebstrap"})
     if os.geteuid() != 0:
         raise BuildError("unpacking a Debian needs root: start it with sudo")
     if os.uname().machine != "x86_64":

@@ -10,11 +10,13 @@ import sys
 from pathlib import Path
 
 import bundle
-from cache import BuildError, run
+from cache import run
+from kiosk import PICAMERA
 
 PREPARE = bundle.CHECKOUT / "deploy" / "image" / "prepare_card.py"
 
 COMMANDS = {"mcopy": "mtools", "mkfs.vfat": "dosfstools"}
+"""What makes a card, and the package of each."""
 
 SIZE_MB = 512
 """As in Raspberry Pi OS."""
@@ -42,28 +44,8 @@ users:
 
 SECRET_NAME, SECRET = "mqtt-password", "s3cret\n"
 
-SETTINGS = """\
-[source]
-uri = "picamera"
-width = 320
-height = 240
-
-[indicator]
-amber = {green}
-green = {amber}
-"""
+SETTINGS = f"{PICAMERA}[indicator]\namber = {{green}}\ngreen = {{amber}}\n"
 """Two lamps the other way round: the light tells whether these settings are used."""
-
-
-def check_host() -> None:
-    """Whether a card can be made here.
-
-    Raises:
-        BuildError: It cannot; the text says what to do.
-    """
-    absent = sorted({package for name, package in COMMANDS.items() if not shutil.which(name)})
-    if absent:
-        raise BuildError(f"missing tools: sudo apt install {' '.join(absent)}")
 
 
 def make(folder: Path, amber: int, green: int, log: Path) -> Path:

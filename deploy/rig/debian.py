@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cache import BuildError, run
@@ -27,15 +27,27 @@ COMMANDS = {
 }
 
 
+def check_commands(commands: Mapping[str, str]) -> None:
+    """Whether commands are there.
+
+    Args:
+        commands: Names, and the package of each.
+
+    Raises:
+        BuildError: One is not; the text says what to install.
+    """
+    absent = sorted({package for name, package in commands.items() if not shutil.which(name)})
+    if absent:
+        raise BuildError(f"missing tools: sudo apt install {' '.join(absent)}")
+
+
 def check_host() -> None:
     """Whether a Debian can be made and User-Mode Linux be built here.
 
     Raises:
         BuildError: It cannot; the text says what to do.
     """
-    absent = sorted({package for name, package in COMMANDS.items() if not shutil.which(name)})
-    if absent:
-        raise BuildError(f"missing tools: sudo apt install {' '.join(absent)}")
+    check_commands(COMMANDS)
     if os.geteuid() != 0:
         raise BuildError("building the device's file system needs root: start it with sudo")
     if os.uname().machine != "x86_64":

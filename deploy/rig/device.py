@@ -28,7 +28,7 @@ import kernel
 import model_checks
 import plan
 from cache import UNAVAILABLE, BuildError, cpu_seconds
-from debian import check_host
+from debian import check_commands, check_host
 from edge_app.settings import IndicatorSettings
 from machine import MEMORY_FOLDER, MEMORY_MB, Machine
 from report import Report
@@ -73,7 +73,7 @@ def _run(what: str, *, build: bool) -> int:
     begin, used = time.monotonic(), cpu_seconds()
     wanted = PLANS.get(what)
     if not wanted:
-        card.check_host()
+        check_commands(card.COMMANDS)
     parts = (kernel.kernel(), images.root() if wanted else images.card_root())
     absent = [part.label for part in parts if not part.path.exists()]
     if absent:
